@@ -71,7 +71,9 @@ func plain(s string) string {
 func (l Layout) StateDir() string { return filepath.Join(l.Root, "var/lib/ashlar") }
 
 // ComponentState is the component's own directory in StateDir.
-func (l Layout) ComponentState(component string) string { return filepath.Join(l.StateDir(), component) }
+func (l Layout) ComponentState(component string) string {
+	return filepath.Join(l.StateDir(), component)
+}
 
 // RunDir holds sockets and what a reboot forgets.
 func (l Layout) RunDir() string { return filepath.Join(l.Root, "run/ashlar") }
