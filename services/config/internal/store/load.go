@@ -1,0 +1,127 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+
+	gnmi "github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/protobuf/proto"
+
+	configv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/config/v1"
+	statev1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/state/v1"
+)
+
+// Load declares the tables, fences off older processes and reads everything at one moment. It may be
+// called again after an error.
+func (s *Store) Load(ctx context.Context) (Contents, error) {
+	token, err := s.token(ctx)
+	if err != nil {
+		return Contents{}, err
+	}
+	if s.client == "" {
+		// A name of this process alone: a successor that were given the same token must not be answered
+		// with this one's outcomes.
+		s.client = fmt.Sprintf("config/%d/%s", token, rand.Text()[:12])
+	}
+	if err := s.declare(ctx); err != nil {
+		return Contents{}, err
+	}
+	fence, err := put(headTable, fenceKey, &configv1.HeadRow{Revision: int64(token)})
+	if err != nil {
+		return Contents{}, err
+	}
+	if _, err := s.transact(ctx, nil, []*statev1.Operation{fence}); err != nil {
+		return Contents{}, err
+	}
+	return s.readAll(ctx)
+}
+
+func (s *Store) readAll(ctx context.Context) (Contents, error) {
+	contents := Contents{Owners: map[string][]*gnmi.Path{}}
+	head := &configv1.HeadRow{}
+	at, err := s.read(ctx, headTable, headKey, false, 0, func(row *statev1.Row) error {
+		s.headRow = row.GetRevision()
+		return proto.Unmarshal(row.GetValue(), head)
+	})
+	if err != nil {
+		return contents, err
+	}
+	_, err = s.read(ctx, objectTable, "", true, at, func(row *statev1.Row) error {
+		object := &configv1.ObjectRow{}
+		err := proto.Unmarshal(row.GetValue(), object)
+		contents.Objects = append(contents.Objects, Object{Path: object.GetPath(), JSON: object.GetJson()})
+		return err
+	})
+	if err != nil {
+		return contents, err
+	}
+	_, err = s.read(ctx, ownerTable, "", true, at, func(row *statev1.Row) error {
+		owner := &configv1.OwnerRow{}
+		err := proto.Unmarshal(row.GetValue(), owner)
+		contents.Owners[owner.GetComponent()] = owner.GetPatterns()
+		return err
+	})
+	if err != nil {
+		return contents, err
+	}
+	contents.Revision = head.GetRevision()
+	s.revision, s.pending = head.GetRevision(), head.GetPending()
+	if head.GetPending() {
+		contents.Pending, err = s.readPending(ctx, head, at)
+	}
+	return contents, err
+}
+
+// readPending returns the change that would take the newest revision back.
+func (s *Store) readPending(ctx context.Context, head *configv1.HeadRow, at int64) (*Revision, error) {
+	var pending *Revision
+	_, err := s.read(ctx, revisionTable, revisionKey(head.GetRevision()), false, at, func(row *statev1.Row) error {
+		record := &configv1.RevisionRow{}
+		if err := proto.Unmarshal(row.GetValue(), record); err != nil {
+			return err
+		}
+		pending = &Revision{
+			Number: record.GetRevision(), Time: record.GetTime().AsTime(), User: record.GetUser(),
+			Reverses: record.GetReverses(), Owners: head.GetOwners(),
+		}
+		for _, f := range record.GetFormer() {
+			pending.Changes = append(pending.Changes, Change{Path: f.GetPath(), New: f.GetJson()})
+		}
+		return nil
+	})
+	if err == nil && pending == nil {
+		err = fmt.Errorf("the head is pending at revision %d, which has no record", head.GetRevision())
+	}
+	return pending, err
+}
+
+// read calls fn for each row and returns the revision at which they were read.
+func (s *Store) read(ctx context.Context, table, key string, prefix bool, revision int64, fn func(*statev1.Row) error) (int64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := s.state.Read(ctx, &statev1.ReadRequest{Table: table, Key: key, Prefix: prefix, Revision: revision})
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", table, err)
+	}
+	for at := revision; ; {
+		chunk, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return at, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("read %s: %w", table, err)
+		}
+		at = chunk.GetRevision()
+		for _, row := range chunk.GetRows() {
+			if err := fn(row); err != nil {
+				return 0, fmt.Errorf("read %s, row %s: %w", table, row.GetKey(), err)
+			}
+		}
+	}
+}
