@@ -1,0 +1,163 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package owner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"google.golang.org/grpc"
+
+	configv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/config/v1"
+	"github.com/ashlar-nos/ashlar/services/kit/gpath"
+	"github.com/ashlar-nos/ashlar/services/kit/retry"
+)
+
+// Run attaches to the configuration service and answers it, again whenever the stream ends, until ctx does.
+// token gives the component's fencing token and blocks until there is one.
+func (o *Owner) Run(ctx context.Context, log *slog.Logger, conn grpc.ClientConnInterface, token func(context.Context) (uint64, error)) error {
+	client := configv1.NewConfigClient(conn)
+	return retry.Forever(ctx, log, "attach to the configuration", func(ctx context.Context) error {
+		fence, err := token(ctx)
+		if err != nil {
+			return err
+		}
+		return o.attach(ctx, log, client, fence)
+	})
+}
+
+type stream = grpc.BidiStreamingClient[configv1.AttachRequest, configv1.AttachResponse]
+
+// session is one attachment. prepared is the change that was accepted and waits for its decision.
+type session struct {
+	owner    *Owner
+	log      *slog.Logger
+	stream   stream
+	prepared map[uint64]Change
+}
+
+func (o *Owner) attach(ctx context.Context, log *slog.Logger, client configv1.ConfigClient, fence uint64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	st, err := client.Attach(ctx)
+	if err != nil {
+		return err
+	}
+	hello := &configv1.Hello{Patterns: o.patterns, FencingToken: fence}
+	if err := st.Send(&configv1.AttachRequest{Message: &configv1.AttachRequest_Hello{Hello: hello}}); err != nil {
+		return receiveError(st, err)
+	}
+	s := &session{owner: o, log: log, stream: st, prepared: map[uint64]Change{}}
+	if err := s.restore(ctx); err != nil {
+		return err
+	}
+	for {
+		m, err := st.Recv()
+		if err != nil {
+			return err
+		}
+		if err := s.handle(ctx, m); err != nil {
+			return err
+		}
+	}
+}
+
+// receiveError finds out why the stream broke: Send says only that it did.
+func receiveError(st stream, sendErr error) error {
+	if _, err := st.Recv(); err != nil {
+		return err
+	}
+	return sendErr
+}
+
+// restore takes the snapshot and puts it into effect.
+func (s *session) restore(ctx context.Context) error {
+	snapshot := Snapshot{Objects: map[string]Object{}}
+	for last := false; !last; {
+		m, err := s.stream.Recv()
+		if err != nil {
+			return err
+		}
+		part := m.GetSnapshot()
+		if part == nil {
+			return fmt.Errorf("the configuration service sent %T before the snapshot's end", m.GetMessage())
+		}
+		for _, sub := range part.GetSubtrees() {
+			object, err := s.owner.object(sub)
+			if err != nil {
+				return err
+			}
+			snapshot.Objects[gpath.String(sub.GetPath())] = object
+		}
+		snapshot.Revision, last = part.GetRevision(), part.GetLast()
+	}
+	failures := s.owner.handler.Restore(ctx, snapshot)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.owner.restore(snapshot, failures)
+	answer := &configv1.Restored{Revision: snapshot.Revision}
+	for _, err := range failures {
+		s.log.Warn("configuration is not in effect", "error", err)
+		answer.Failures = append(answer.Failures, wireRefusal(err))
+	}
+	return s.stream.Send(&configv1.AttachRequest{Message: &configv1.AttachRequest_Restored{Restored: answer}})
+}
+
+func (o *Owner) restore(s Snapshot, failures []error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.desired, o.revision, o.restored, o.failures = s.Objects, s.Revision, true, failures
+}
+
+func (s *session) handle(ctx context.Context, m *configv1.AttachResponse) error {
+	switch {
+	case m.GetPrepare() != nil:
+		return s.prepare(ctx, m.GetPrepare())
+	case m.GetCommit() != nil:
+		c, ok := s.prepared[m.GetCommit().GetTransaction()]
+		if !ok {
+			return errors.New("the configuration service commits a transaction that was not prepared here")
+		}
+		c.Revision = m.GetCommit().GetRevision()
+		return s.commit(ctx, m.GetCommit().GetTransaction(), c)
+	case m.GetApply() != nil:
+		a := m.GetApply()
+		c, err := s.owner.change(a.GetRevision(), a.GetChanges())
+		if err != nil {
+			return err
+		}
+		return s.commit(ctx, a.GetTransaction(), c)
+	case m.GetAbort() != nil:
+		delete(s.prepared, m.GetAbort().GetTransaction())
+		return nil
+	}
+	return fmt.Errorf("the configuration service sent %T, which this version does not know", m.GetMessage())
+}
+
+func (s *session) prepare(ctx context.Context, p *configv1.Prepare) error {
+	c, err := s.owner.change(0, p.GetChanges())
+	if err == nil {
+		err = s.owner.handler.Prepare(ctx, c)
+	}
+	if err == nil {
+		s.prepared[p.GetTransaction()] = c
+	}
+	answer := &configv1.Prepared{Transaction: p.GetTransaction(), Refusal: wireRefusal(err)}
+	return s.stream.Send(&configv1.AttachRequest{Message: &configv1.AttachRequest_Prepared{Prepared: answer}})
+}
+
+func (s *session) commit(ctx context.Context, transaction uint64, c Change) error {
+	delete(s.prepared, transaction)
+	err := s.owner.handler.Commit(ctx, c)
+	if err == nil {
+		s.owner.settle(c)
+	} else {
+		s.log.Warn("a committed change is not in effect", "revision", c.Revision, "error", err)
+	}
+	answer := &configv1.Committed{Transaction: transaction, Revision: c.Revision, Failure: wireRefusal(err)}
+	return s.stream.Send(&configv1.AttachRequest{Message: &configv1.AttachRequest_Committed{Committed: answer}})
+}
