@@ -4,6 +4,9 @@
 package telemetry
 
 import (
+	"maps"
+	"slices"
+
 	gnmi "github.com/openconfig/gnmi/proto/gnmi"
 
 	"github.com/ashlar-nos/ashlar/services/kit/gpath"
@@ -38,9 +41,10 @@ func (b *batcher) update(l *leaf) {
 	n.Update = append(n.Update, &gnmi.Update{Path: l.path, Val: l.value})
 }
 
+// flush closes the open notifications, oldest first, so that subscribers see events in their order.
 func (b *batcher) flush() {
-	for _, n := range b.byTime {
-		b.done = append(b.done, n)
+	for _, at := range slices.Sorted(maps.Keys(b.byTime)) {
+		b.done = append(b.done, b.byTime[at])
 	}
 	clear(b.byTime)
 }
