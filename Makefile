@@ -1,23 +1,93 @@
-# Everything a person runs here. `make help` lists it.
+# Everything a person runs here. `make` or `make help` lists it.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
 TOOLS := build/tools
 GNMI_PROTO = $(shell go list -m -f '{{.Dir}}' github.com/openconfig/gnmi)/proto
+GO_BUILD := go build -trimpath -buildvcs=false -ldflags '-s -w'
 
-##@ Code
-.PHONY: help generate tools
+# The daemon of each component of a generation, and the package it is built from.
+COMPONENTS := state config host interfaces rib dataplane
+DIR_dataplane := dataplane
+DIR_of = $(or $(DIR_$(1)),services/$(1))
+DAEMON_of = $(shell awk '/^daemon:/ {print $$2}' $(call DIR_of,$(1))/component.yaml)
+
+.PHONY: help
 help: ## Show this
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-tools: $(TOOLS)/.stamp ## Build the generators and linters (a module of their own)
+##@ See it run (root)
+.PHONY: demo up down
+demo: prerequisites build ## A router and two hosts in namespaces: configured, attacked, measured
+	@build/bin/ashlar-lab demo
+
+up: prerequisites build ## The same lab in the background; build/lab/env tells how to reach it (LAB=name for more than one)
+	@build/bin/ashlar-lab up $(if $(LAB),--name $(LAB))
+
+down: ## End exactly what `make up` started (LAB=name)
+	@test -x build/bin/ashlar-lab || $(MAKE) --no-print-directory build
+	@build/bin/ashlar-lab down $(if $(LAB),--name $(LAB))
+
+##@ Build
+.PHONY: build prerequisites clean
+build: ## Every component into build/generation, the commands into build/bin
+	@mkdir -p build/bin build/generation
+	@$(foreach c,$(COMPONENTS),mkdir -p build/generation/$(c)/bin && install -m 644 $(call DIR_of,$(c))/component.yaml build/generation/$(c)/component.yaml &&) true
+	@$(foreach c,$(COMPONENTS),$(GO_BUILD) -o build/generation/$(c)/bin/$(call DAEMON_of,$(c)) ./$(call DIR_of,$(c)) &&) true
+	@$(GO_BUILD) -o build/bin/ashlar ./cli
+	@$(GO_BUILD) -o build/bin/ashlard ./pkgmgr/ashlard
+	@$(GO_BUILD) -o build/bin/ashlar-lab ./lab
+
+prerequisites: ## Install what is missing of Debian's packages, saying what and why
+	@lab/prerequisites.sh
+
+clean: ## Remove everything that was built
+	rm -rf build
+
+##@ Check
+.PHONY: test check lint generated breaking
+test: prerequisites build tools ## All tests, with counts; needs root
+	@$(TOOLS)/gotestsum --format pkgname --jsonfile build/test.json -- -count=1 -p 1 -timeout 15m ./...
+	@! grep -q '"Action":"skip".*"Test"' build/test.json || { echo 'skipped tests:'; grep '"Action":"skip".*"Test"' build/test.json; exit 1; }
+
+test-unprivileged: ## The tests that need neither root nor a kernel feature
+	go test $$(go list ./... | grep -vE '/(lab|dataplane|pkgmgr|services/(interfaces|host))(/|$$)')
+
+check: lint generated breaking ## What CI checks besides the tests
+
+lint: tools ## gofmt, vet, staticcheck, buf lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	$(TOOLS)/staticcheck ./...
+	$(TOOLS)/buf lint
+
+generated: generate ## Fail when generated code differs from what is committed
+	@git diff --exit-code --stat -- proto services/config/internal/oc dataplane lab && test -z "$$(git status --porcelain -- proto services/config/internal/oc)"
+
+breaking: tools proto-deps ## Compare the contracts with their last released form
+	$(TOOLS)/buf breaking --against proto/released/contracts.binpb
+
+##@ Measure
+.PHONY: bench
+bench: prerequisites build ## All benchmarks, or one: make bench NAME=v4-forwarding
+	@go run ./bench $(NAME)
+
+##@ Generate
+.PHONY: generate proto-deps tools release-contracts
+generate: tools proto-deps ## Make the committed generated code again
+	rm -rf proto/gen && $(TOOLS)/buf generate proto --template proto/buf.gen.yaml
+
+proto-deps:
+	@for f in gnmi/gnmi.proto gnmi_ext/gnmi_ext.proto; do \
+	  install -D -m 644 $(GNMI_PROTO)/$$f build/proto-deps/github.com/openconfig/gnmi/proto/$$f; done
+
+release-contracts: tools proto-deps ## Freeze the contracts as they are; later changes are compared with this
+	$(TOOLS)/buf build --exclude-source-info -o proto/released/contracts.binpb
+
+tools: $(TOOLS)/.stamp ## The generators, linters and test clients (a module of their own)
 $(TOOLS)/.stamp: tools/go.mod tools/go.sum
 	@mkdir -p $(TOOLS)
 	cd tools && go build -o ../$(TOOLS)/ tool
 	@touch $@
-
-generate: tools ## Make the committed generated code again
-	@for f in gnmi/gnmi.proto gnmi_ext/gnmi_ext.proto; do \
-	  install -D -m 644 $(GNMI_PROTO)/$$f build/proto-deps/github.com/openconfig/gnmi/proto/$$f; done
-	rm -rf proto/gen && $(TOOLS)/buf generate proto --template proto/buf.gen.yaml
