@@ -47,7 +47,7 @@ clean: ## Remove everything that was built
 	rm -rf build
 
 ##@ Check
-.PHONY: test check lint generated breaking
+.PHONY: test test-unprivileged check lint generated breaking
 test: prerequisites build tools ## All tests, with counts; needs root
 	@$(TOOLS)/gotestsum --format pkgname --jsonfile build/test.json -- -count=1 -p 1 -timeout 15m ./...
 	@! grep -q '"Action":"skip".*"Test"' build/test.json || { echo 'skipped tests:'; grep '"Action":"skip".*"Test"' build/test.json; exit 1; }
@@ -70,9 +70,11 @@ breaking: tools proto-deps ## Compare the contracts with their last released for
 	$(TOOLS)/buf breaking --against proto/released/contracts.binpb
 
 ##@ Measure
+BENCHMARKS := v4-forwarding gnmi-set cold-start footprint
+
 .PHONY: bench
 bench: prerequisites build ## All benchmarks, or one: make bench NAME=v4-forwarding
-	@go run ./bench $(NAME)
+	@for name in $(or $(NAME),$(BENCHMARKS)); do go run ./bench/$${name//-/}; done
 
 ##@ Generate
 .PHONY: generate proto-deps tools release-contracts
