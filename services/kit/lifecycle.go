@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	lifecyclev1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/lifecycle/v1"
+	"github.com/ashlar-nos/ashlar/services/kit/contract"
 )
 
 // lifecycle serves ashlar.lifecycle.v1.
@@ -35,7 +36,7 @@ func (l *lifecycle) Describe(context.Context, *lifecyclev1.DescribeRequest) (*li
 		Toolchain:    runtime.Version(),
 	}
 	for _, p := range m.Provides {
-		digest := contractDigest(p.Contract)
+		digest := contract.Digest(p.Contract)
 		out.Provides = append(out.Provides, &lifecyclev1.Contract{Name: p.Contract, Level: p.Level, DescriptorSha256: digest[:]})
 	}
 	return out, nil
