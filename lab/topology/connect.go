@@ -55,10 +55,10 @@ func (t *Topology) connect(link Link) error {
 			return fmt.Errorf("address %s: %w", address, err)
 		}
 	}
-	if err := offloads(host, link.HostInterface); err != nil {
+	if err := handle.LinkSetUp(end); err != nil {
 		return err
 	}
-	return handle.LinkSetUp(end)
+	return offloads(host, link.HostInterface)
 }
 
 func hostAddress(prefix netip.Prefix) *netlink.Addr {

@@ -30,7 +30,7 @@ type ethtoolRequest struct {
 }
 
 // offloads prepares a veth end that faces an XDP router. GRO on: the kernel drops frames redirected
-// into a veth whose peer has neither GRO nor XDP. Transmit checksums off: a virtual link would leave
+// into a veth whose peer has neither GRO nor XDP, and learns of GRO only on a link that is up. Transmit checksums off: a virtual link would leave
 // them unfinished, and the router sends the packet on as it is.
 func offloads(namespace *netns.Namespace, name string) error {
 	return namespace.Do(func() error {

@@ -69,32 +69,11 @@ func echo(from *netns.Namespace, to string) error {
 	return err
 }
 
-// route makes the device a plain router of the kernel.
-func route(t *testing.T, top *topology.Topology) {
-	t.Helper()
-	script := `set -e
-echo 1 > /proc/sys/net/ipv4/ip_forward
-echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
-`
-	for _, link := range topology.Links() {
-		script += fmt.Sprintf("ip addr add %s dev %s\nip addr add %s dev %s nodad\nip link set %s up\n",
-			link.Port4, link.Port, link.Port6, link.Port, link.Port)
-	}
-	via := topology.LinkB1
-	for _, prefix := range []string{topology.Balanced4.String(), topology.Single4.String()} {
-		script += fmt.Sprintf("ip route add %s via %s\n", prefix, via.Host4.Addr())
-	}
-	for _, prefix := range []string{topology.Balanced6.String(), topology.Single6.String()} {
-		script += fmt.Sprintf("ip route add %s via %s\n", prefix, via.Host6.Addr())
-	}
-	if _, err := top.Device.Output(exec.Command("sh", "-c", script)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestHostsAnswer(t *testing.T) {
 	top := build(t, "hosts")
-	route(t, top)
+	if err := top.RouteByKernel(); err != nil {
+		t.Fatal(err)
+	}
 	for _, destination := range []string{
 		topology.LinkA.Port4.Addr().String(), topology.LinkB1.Host4.Addr().String(),
 		topology.LinkB2.Host4.Addr().String(), "10.99.1.2", "10.98.200.9",
