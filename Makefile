@@ -78,7 +78,7 @@ bench: prerequisites build ## All benchmarks, or one: make bench NAME=v4-forward
 
 ##@ Generate
 .PHONY: generate proto-deps tools release-contracts
-generate: tools proto-deps ## Make the committed generated code again
+generate: tools proto-deps generate-yang ## Make the committed generated code again
 	rm -rf proto/gen && $(TOOLS)/buf generate proto --template proto/buf.gen.yaml
 
 proto-deps:
@@ -93,3 +93,14 @@ $(TOOLS)/.stamp: tools/go.mod tools/go.sum
 	@mkdir -p $(TOOLS)
 	cd tools && go build -o ../$(TOOLS)/ tool
 	@touch $@
+
+# The service compiles the YANG itself; the structs are for code that wants types. The generator writes its own place on
+# this machine into the file: it is cut off.
+OC := services/config/internal/oc/oc.go
+.PHONY: generate-yang
+generate-yang: tools
+	@mkdir -p $(dir $(OC))
+	$(TOOLS)/generator -path=services/config/yang -output_file=$(OC) -package_name=oc \
+	  -generate_fakeroot -fakeroot_name=device -compress_paths=false -typedef_enum_with_defmod \
+	  -enum_suffix_for_simple_union_enums -generate_simple_unions $$(LC_ALL=C ls services/config/yang/*.yang)
+	sed -i 's#[^ ]*/github.com/openconfig/ygot@#github.com/openconfig/ygot@#' $(OC) && gofmt -w $(OC)

@@ -3,6 +3,8 @@
 
 package schema
 
+import gnmi "github.com/openconfig/gnmi/proto/gnmi"
+
 // NodeKind is what a schema node is.
 type NodeKind uint8
 
@@ -45,7 +47,11 @@ type Node struct {
 	hasDef    bool
 	defaults  bool
 	referrers []*Node
+	ref       *Reference
 	path      string
+	mandatory bool
+	demands   bool
+	elem      *gnmi.PathElem
 }
 
 // Module is one YANG module.
@@ -96,6 +102,12 @@ func (n *Node) Default() (v Value, ok bool) { return n.def, n.hasDef }
 
 // HasDefaults reports whether a configuration default is here or below, not counting inside lists.
 func (n *Node) HasDefaults() bool { return n.defaults }
+
+// Mandatory reports whether configuration around the leaf must have it.
+func (n *Node) Mandatory() bool { return n.mandatory }
+
+// Demands reports whether a mandatory configuration leaf is below, not counting inside lists.
+func (n *Node) Demands() bool { return n.demands }
 
 // Referrers are the configuration leaves whose leafref points at this leaf and must find it.
 func (n *Node) Referrers() []*Node { return n.referrers }

@@ -4,7 +4,11 @@
 package schema
 
 import (
+	"slices"
+
 	gnmi "github.com/openconfig/gnmi/proto/gnmi"
+
+	"github.com/ashlar-nos/ashlar/services/kit/gpath"
 )
 
 // Key is one key of a list step: a value, or any.
@@ -20,7 +24,7 @@ type Step struct {
 	Keys []Key
 }
 
-// Path is a data path bound to the model. An empty Path is the root.
+// Path is a data path bound to the model. An empty Path is the root. Paths that were handed out are not changed.
 type Path []Step
 
 // Node is the schema node at the end.
@@ -32,17 +36,76 @@ func (p Path) Node(m *Model) *Node {
 }
 
 // Complete reports whether every list step has every key.
-func (p Path) Complete() bool { panic("declared") }
+func (p Path) Complete() bool {
+	return !slices.ContainsFunc(p, func(s Step) bool { return s.Node.kind == List && !s.Complete() })
+}
+
+// Complete reports whether a list step has every key.
+func (s Step) Complete() bool {
+	return s.Keys != nil && !slices.ContainsFunc(s.Keys, func(k Key) bool { return k.Any })
+}
 
 // String writes the path as /interfaces/interface[name=ge0]/config, identityref keys without module.
-func (p Path) String() string { panic("declared") }
+func (p Path) String() string { return gpath.String(&gnmi.Path{Elem: p.elems()}) }
 
 // GNMI writes the path as a new message, without origin and target. Keys that are any are written as "*".
-func (p Path) GNMI() *gnmi.Path { panic("declared") }
+func (p Path) GNMI() *gnmi.Path { return &gnmi.Path{Elem: p.elems()} }
+
+func (p Path) elems() []*gnmi.PathElem {
+	elems := make([]*gnmi.PathElem, len(p))
+	for i, step := range p {
+		elems[i] = step.Elem()
+	}
+	return elems
+}
+
+// Elem writes the step as a path element. Elements of steps that are no lists are shared: do not change them.
+func (s Step) Elem() *gnmi.PathElem {
+	if s.Node.kind != List {
+		return s.Node.elem
+	}
+	elem := &gnmi.PathElem{Name: s.Node.name, Key: make(map[string]string, len(s.Node.keys))}
+	for i, leaf := range s.Node.keys {
+		elem.Key[leaf.name] = gpath.Wildcard
+		if s.Keys != nil && !s.Keys[i].Any {
+			elem.Key[leaf.name] = s.Keys[i].Value.String()
+		}
+	}
+	return elem
+}
 
 // Covers reports whether q is at or below p, where any in p matches every key.
-func (p Path) Covers(q Path) bool { panic("declared") }
+func (p Path) Covers(q Path) bool {
+	if len(p) > len(q) {
+		return false
+	}
+	for i, step := range p {
+		if !step.covers(q[i]) {
+			return false
+		}
+	}
+	return true
+}
 
-// Join is prefix + path (gNMI 0.11 §2.2.2) with origin and target resolved: origin from either, not both.
-// The result has no target. A nil prefix or path is empty. Fails with BadPath.
-func Join(prefix, path *gnmi.Path) (*gnmi.Path, error) { panic("declared") }
+func (s Step) covers(t Step) bool {
+	if s.Node != t.Node {
+		return false
+	}
+	for i, key := range s.Keys {
+		if !key.Any && (t.Keys == nil || t.Keys[i].Any || !t.Keys[i].Value.Equal(key.Value)) {
+			return false
+		}
+	}
+	return true
+}
+
+// Equal reports whether both are the same path.
+func (p Path) Equal(q Path) bool { return len(p) == len(q) && p.Covers(q) && q.Covers(p) }
+
+// SchemaString writes the path without keys.
+func (p Path) SchemaString() string {
+	if len(p) == 0 {
+		return "/"
+	}
+	return p[len(p)-1].Node.path
+}
