@@ -1,0 +1,133 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/backoff"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/children"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/status"
+)
+
+const (
+	// drainCall bounds the request to drain; a process that does not take it gets SIGTERM.
+	drainCall = time.Second
+	// drainGrace is added to the manifest's drain limit before SIGKILL.
+	drainGrace = 500 * time.Millisecond
+)
+
+// drain asks the process to end and waits for it, no longer than the manifest allows.
+func (n *node) drain(s *session) {
+	n.update(func(c *status.Component) { c.Phase, c.Reason = status.Stopping, "draining" })
+	limit := time.Duration(n.c.Manifest.Drain)
+	if err := n.callDrain(s, limit); err != nil {
+		n.log.Warn("drain was not accepted, sending SIGTERM", "error", err)
+		s.process.Signal(unix.SIGTERM)
+	}
+	t := time.NewTimer(limit + drainGrace)
+	defer t.Stop()
+	select {
+	case <-s.process.Done():
+	case <-t.C:
+		n.log.Warn("did not end within its drain limit, sending SIGKILL", "limit", limit.String())
+		n.kill(s)
+	}
+}
+
+func (n *node) callDrain(s *session, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainCall)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.process.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return s.client.Drain(ctx, limit)
+}
+
+// kill ends the process and waits until it is gone. A process stuck in the kernel is waited for as long
+// as it takes: no other may start beside it.
+func (n *node) kill(s *session) {
+	for {
+		err := s.process.Kill(killLimit)
+		if err == nil {
+			return
+		}
+		n.log.Error("waiting for the old process to vanish", "error", err)
+		n.update(func(c *status.Component) { c.Reason = err.Error() })
+	}
+}
+
+// settle notes the end of a process, ends what it may have left in its control group and lets go of both.
+func (n *node) settle(s *session, cause status.Cause, crashed bool) children.Child {
+	exit := s.process.Exit().String()
+	if s.group != nil {
+		if err := s.group.Kill(killLimit); err != nil {
+			n.log.Error("processes are left", "error", err)
+		}
+	}
+	s.release()
+	r := n.record(func(c *children.Child) {
+		c.PID, c.StartTime = 0, 0
+		c.LastCause, c.LastExit = int32(cause), exit
+		if crashed {
+			c.Crashes++
+			c.Restarts++
+		}
+	})
+	n.update(func(c *status.Component) {
+		c.PID, c.Crashes, c.Restarts, c.LastCause, c.LastExit = 0, r.Crashes, r.Restarts, cause, exit
+		c.ReadyAfter, c.Adopted = 0, false
+	})
+	return r
+}
+
+// bury notes a death and returns the pause before the next start.
+func (n *node) bury(s *session, v verdict) time.Duration {
+	cause, killed := status.Crash, s.process.Exit().Signaled(unix.SIGKILL)
+	switch {
+	case v == hung:
+		cause = status.Liveness
+	case killed && s.group != nil && s.group.OutOfMemoryKills() > s.kills:
+		cause = status.OutOfMemory
+	}
+	foreign := cause == status.Crash && killed && !s.readySince.IsZero()
+	r := n.settle(s, cause, true)
+	n.update(func(c *status.Component) { c.Reason = "ended: " + r.LastExit })
+	pause := n.nextPause(s, foreign)
+	n.log.Warn("died", "exit", r.LastExit, "hung", v == hung, "out_of_memory", cause == status.OutOfMemory, "crashes", r.Crashes, "next_start_in", pause.String())
+	n.answer(ErrNotReady)
+	n.restartOthers()
+	return pause
+}
+
+// nextPause asks the backoff; s is nil when no process came to be.
+func (n *node) nextPause(s *session, foreign bool) time.Duration {
+	d := backoff.Death{Foreign: foreign}
+	if s != nil {
+		d.Ready = s.readyFor(time.Now())
+	}
+	return n.backoff.Next(d)
+}
+
+// restartOthers restarts the components that the manifest ties to this one.
+func (n *node) restartOthers() {
+	for _, name := range n.c.Manifest.Restart.RestForOne {
+		other, ok := n.tree.byName[name]
+		if !ok || other == n {
+			continue
+		}
+		select {
+		case other.orders <- order{cause: status.Crash}:
+			n.log.Info("restarts another with it", "other", name)
+		default: // a restart is ordered already
+		}
+	}
+}

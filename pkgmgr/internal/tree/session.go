@@ -1,0 +1,54 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import (
+	"time"
+
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/cgroup"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/health"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/process"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/status"
+)
+
+// session is one process of a component, from its start or adoption to its end. It belongs to the
+// node's goroutine.
+type session struct {
+	process *process.Process
+	client  *health.Client
+	token   uint64
+	started time.Time
+	// group is nil when the control group could not be made.
+	group *cgroup.Group
+	// kills is how many processes the group had lost for want of memory when the session began.
+	kills uint64
+
+	judge health.Judge
+	// answered: the process has answered at least once; activated: it has its token.
+	answered, activated bool
+	// readySince is when the process was first ready, zero before; ready is its newest word.
+	readySince time.Time
+	ready      bool
+	// changed is when the newest word last changed from or to ready.
+	changed time.Time
+	// ending is why the process is asked to end, when it is.
+	ending status.Cause
+}
+
+// release lets go of the process without ending it.
+func (s *session) release() {
+	s.client.Close()
+	s.process.Release()
+	if s.group != nil {
+		s.group.Close()
+	}
+}
+
+// readyFor is how long ago the process became ready, 0 if it never did.
+func (s *session) readyFor(now time.Time) time.Duration {
+	if s.readySince.IsZero() {
+		return 0
+	}
+	return max(now.Sub(s.readySince), 1)
+}
