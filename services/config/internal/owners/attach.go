@@ -36,9 +36,9 @@ type House interface {
 	Ready(ctx context.Context) error
 	// Check says whether the model knows a pattern.
 	Check(pattern *gnmi.Path) error
-	// Declare stores what a component declares when it differs from what is known. It calls take while no
-	// commit is under way, and returns take's error.
-	Declare(ctx context.Context, take func() error) error
+	// Declare calls take while no commit is under way and stores what the registry declares after it. It
+	// returns take's error; when storing fails it calls undo.
+	Declare(ctx context.Context, take func() (undo func(), err error)) error
 	// Snapshot returns the objects on the patterns as decided by the newest revision.
 	Snapshot(patterns []*gnmi.Path) (revision int64, subtrees []*configv1.Subtree, err error)
 }
@@ -153,16 +153,12 @@ func next(ctx context.Context, in <-chan incoming) (*configv1.AttachRequest, err
 
 // hold takes the claims; only new declarations have to wait for a commit that is under way.
 func (s *Server) hold(ctx context.Context, session *Session, patterns []*gnmi.Path) error {
-	take := func() error { return s.registry.hold(session, patterns) }
+	take := func() (func(), error) { return s.registry.hold(session, patterns) }
 	if s.registry.Known(session.component, patterns) {
-		return take()
-	}
-	if err := s.house.Declare(ctx, take); err != nil {
-		session.end(err)
-		s.registry.leave(session)
+		_, err := take()
 		return err
 	}
-	return nil
+	return s.house.Declare(ctx, take)
 }
 
 // restore sends the snapshot and waits until the owner has it in effect.

@@ -25,16 +25,17 @@ func (r *Registry) Known(component string, patterns []*gnmi.Path) bool {
 }
 
 // hold makes the session the holder of its patterns. A session with a lower token that stands in the way
-// ends; one with a token as high wins.
-func (r *Registry) hold(s *Session, patterns []*gnmi.Path) error {
+// ends; one with a token as high wins. undo makes the declarations what they were; the sessions that ended
+// stay ended.
+func (r *Registry) hold(s *Session, patterns []*gnmi.Path) (undo func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if highest := r.tokens[s.component]; s.token < highest {
-		return fmt.Errorf("%w: %d of %s, %d was seen", ErrStale, s.token, s.component, highest)
+		return nil, fmt.Errorf("%w: %d of %s, %d was seen", ErrStale, s.token, s.component, highest)
 	}
 	inWay, err := r.inWay(s, patterns)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.tokens[s.component] = s.token
 	for _, c := range inWay {
@@ -47,9 +48,25 @@ func (r *Registry) hold(s *Session, patterns []*gnmi.Path) error {
 	for _, p := range patterns {
 		r.claims[gpath.String(p)] = &claim{pattern: p, component: s.component, attaching: s}
 	}
-	r.reindex()
+	r.listed = nil
 	r.announce()
-	return nil
+	return func() { r.restoreClaims(s, inWay) }, nil
+}
+
+// restoreClaims takes the session's claims away and puts the superseded ones back.
+func (r *Registry) restoreClaims(s *Session, superseded []*claim) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, c := range r.claims {
+		if c.attaching == s {
+			delete(r.claims, key)
+		}
+	}
+	for _, c := range superseded {
+		r.claims[gpath.String(c.pattern)] = &claim{pattern: c.pattern, component: c.component}
+	}
+	r.listed = nil
+	r.announce()
 }
 
 // inWay returns the claims that overlap the patterns, or ErrOverlap when a live owner will not yield.
@@ -95,4 +112,20 @@ func (r *Registry) release(s *Session) {
 			c.session, c.attaching = nil, nil
 		}
 	}
+}
+
+// overlap reports whether some path could lie on or below both patterns.
+func overlap(a, b *gnmi.Path) bool {
+	for i := range min(len(a.GetElem()), len(b.GetElem())) {
+		ea, eb := a.GetElem()[i], b.GetElem()[i]
+		if ea.GetName() != eb.GetName() {
+			return false
+		}
+		for k, va := range ea.GetKey() {
+			if vb, ok := eb.GetKey()[k]; ok && va != vb && va != gpath.Wildcard && vb != gpath.Wildcard {
+				return false
+			}
+		}
+	}
+	return true
 }

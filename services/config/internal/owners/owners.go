@@ -11,6 +11,8 @@ package owners
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	gnmi "github.com/openconfig/gnmi/proto/gnmi"
@@ -22,8 +24,6 @@ import (
 var (
 	// ErrAway says that the owner is not attached, or that its stream broke before it answered.
 	ErrAway = errors.New("the owner is away")
-	// ErrUnowned says that no component ever declared the path.
-	ErrUnowned = errors.New("no component implements this")
 	// ErrOverlap says that another live owner holds an overlapping subtree.
 	ErrOverlap = errors.New("another live owner holds an overlapping subtree")
 	// ErrStale says that the fencing token is older than one that was seen.
@@ -57,15 +57,27 @@ type claim struct {
 type Registry struct {
 	mu     sync.Mutex
 	claims map[string]*claim
-	index  *index
 	tokens map[string]uint64
+	// listed is nil after a change of what is declared.
+	listed *Declarations
 	// changed is closed, and made anew, whenever a session comes or goes.
 	changed chan struct{}
 }
 
+// Declaration is one pattern and who declared it.
+type Declaration struct {
+	Pattern   *gnmi.Path
+	Component string
+}
+
+// Declarations are all of one moment, sorted by pattern. They never change; a later moment has others.
+type Declarations struct {
+	All []Declaration
+}
+
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	return &Registry{claims: map[string]*claim{}, index: newIndex(), tokens: map[string]uint64{}, changed: make(chan struct{})}
+	return &Registry{claims: map[string]*claim{}, tokens: map[string]uint64{}, changed: make(chan struct{})}
 }
 
 // Remember adds what was declared in an earlier life; the owners count as away.
@@ -77,51 +89,40 @@ func (r *Registry) Remember(declared map[string][]*gnmi.Path) {
 			r.claims[gpath.String(p)] = &claim{pattern: p, component: component}
 		}
 	}
-	r.reindex()
+	r.listed = nil
 }
 
-// Declared returns the patterns by component, as Remember takes them.
-func (r *Registry) Declared() map[string][]*gnmi.Path {
+// Declared returns what is declared now. While nothing changes it is the same pointer.
+func (r *Registry) Declared() *Declarations {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.listed == nil {
+		r.listed = &Declarations{}
+		for _, key := range slices.Sorted(maps.Keys(r.claims)) {
+			c := r.claims[key]
+			r.listed.All = append(r.listed.All, Declaration{Pattern: c.pattern, Component: c.component})
+		}
+	}
+	return r.listed
+}
+
+// ByComponent groups the patterns, as Remember takes them.
+func (d *Declarations) ByComponent() map[string][]*gnmi.Path {
 	out := map[string][]*gnmi.Path{}
-	for _, c := range r.claims {
-		out[c.component] = append(out[c.component], c.pattern)
+	for _, one := range d.All {
+		out[one.Component] = append(out[one.Component], one.Pattern)
 	}
 	return out
 }
 
-// Place says where a path lies among the claims.
-type Place struct {
-	// Object is the object's path, cut from the path that was asked for.
-	Object    *gnmi.Path
-	Component string
-	pattern   string
-}
-
-// Locate finds the object that a path is, or lies in.
-func (r *Registry) Locate(path *gnmi.Path) (Place, error) {
+// Session returns the session that serves a declaration, or ErrAway.
+func (r *Registry) Session(d Declaration) (*Session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c, depth := r.index.lookup(path)
-	if c == nil {
-		return Place{}, fmt.Errorf("%w: %s", ErrUnowned, gpath.String(path))
-	}
-	return Place{
-		Object:    &gnmi.Path{Elem: path.GetElem()[:depth:depth]},
-		Component: c.component,
-		pattern:   gpath.String(c.pattern),
-	}, nil
-}
-
-// Session returns the session that serves a place, or ErrAway.
-func (r *Registry) Session(p Place) (*Session, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if c := r.claims[p.pattern]; c != nil && c.session != nil {
+	if c := r.claims[gpath.String(d.Pattern)]; c != nil && c.session != nil {
 		return c.session, nil
 	}
-	return nil, fmt.Errorf("%w: %s, which owns %s; try again when it is back", ErrAway, p.Component, gpath.String(p.Object))
+	return nil, fmt.Errorf("%w: %s; try again when it is back", ErrAway, d.Component)
 }
 
 // Changed returns a channel that is closed when next a session comes or goes.
@@ -148,13 +149,6 @@ func (r *Registry) Attached() (here, away []string) {
 		seen[key] = true
 	}
 	return here, away
-}
-
-func (r *Registry) reindex() {
-	r.index = newIndex()
-	for _, c := range r.claims {
-		r.index.add(c)
-	}
 }
 
 func (r *Registry) announce() {

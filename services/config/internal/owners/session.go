@@ -157,6 +157,11 @@ func newRefusal(component string, wire *configv1.Refusal) *Refusal {
 	return &Refusal{Owner: component, Path: path, Reason: wire.GetReason(), Code: code}
 }
 
+// End breaks the session off; the owner attaches again and begins with a snapshot.
+func (s *Session) End(reason string) {
+	s.end(fmt.Errorf("%w: %s: %s", ErrAway, s.component, reason))
+}
+
 // end finishes the session once.
 func (s *Session) end(cause error) {
 	s.once.Do(func() {

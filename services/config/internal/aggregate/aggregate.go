@@ -1,0 +1,164 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package aggregate gathers the state of every component of the device: it subscribes to
+// ashlar.telemetry.v1 wherever the roster says that it is served, and puts what it hears into the feed. After
+// a reconnect the snapshot replaces what was known in one change (mark and sweep); until then the last known
+// values stand. What a component said goes when the component leaves the roster.
+//
+// One goroutine follows each component; a component that is slow or mute delays only its own state.
+package aggregate
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"github.com/ashlar-nos/ashlar/services/config/internal/feed"
+	"github.com/ashlar-nos/ashlar/services/config/internal/tree"
+	"github.com/ashlar-nos/ashlar/services/kit/retry"
+	"github.com/ashlar-nos/ashlar/services/kit/roster"
+)
+
+// contract is what is subscribed to.
+const contract = "ashlar.telemetry.v1"
+
+// rosterEvery is how often the roster file is looked at for a change.
+const rosterEvery = 250 * time.Millisecond
+
+// Dialer connects to a component's socket.
+type Dialer func(socket string) (*grpc.ClientConn, error)
+
+// Aggregator follows the components of a roster.
+type Aggregator struct {
+	feed   *feed.Feed
+	file   string
+	dial   Dialer
+	log    *slog.Logger
+	synced *prometheus.GaugeVec
+	leaves *prometheus.CounterVec
+
+	mu        sync.Mutex
+	followers map[string]*follower
+	next      tree.Publisher
+	stamp     time.Time
+}
+
+// New returns an aggregator of the components in the roster file.
+func New(f *feed.Feed, file string, dial Dialer, log *slog.Logger, registry prometheus.Registerer) *Aggregator {
+	a := &Aggregator{
+		feed: f, file: file, dial: dial, log: log, followers: map[string]*follower{},
+		synced: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ashlar_telemetry_synced", Help: "1 while a component's state is followed and complete.",
+		}, []string{"component"}),
+		leaves: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ashlar_telemetry_leaves_total", Help: "State leaves received from a component, by result: taken or refused.",
+		}, []string{"component", "result"}),
+	}
+	registry.MustRegister(a.synced, a.leaves)
+	return a
+}
+
+// Run follows the roster until ctx ends.
+func (a *Aggregator) Run(ctx context.Context) error {
+	ticker := time.NewTicker(rosterEvery)
+	defer ticker.Stop()
+	for {
+		a.look(ctx)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			a.leaveAll()
+			return nil
+		}
+	}
+}
+
+// look reads the roster if it changed and starts and stops followers.
+func (a *Aggregator) look(ctx context.Context) {
+	info, err := os.Stat(a.file)
+	if err != nil || info.ModTime().Equal(a.stamp) {
+		return
+	}
+	r, err := roster.Load(a.file)
+	if err != nil {
+		a.log.Warn("the roster is not readable", "error", err)
+		return
+	}
+	a.stamp = info.ModTime()
+	present := map[string]bool{}
+	for _, c := range r.Providers(contract) {
+		present[c.Name] = true
+		a.follow(ctx, c)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name, f := range a.followers {
+		if !present[name] {
+			a.drop(name, f)
+		}
+	}
+}
+
+// follow starts a follower, or a new one when the component moved.
+func (a *Aggregator) follow(ctx context.Context, c roster.Component) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if f, ok := a.followers[c.Name]; ok {
+		if f.socket == c.Endpoint {
+			return
+		}
+		a.drop(c.Name, f)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	a.next++
+	f := &follower{
+		aggregator: a, name: c.Name, socket: c.Endpoint, publisher: a.next,
+		cancel: cancel, ended: make(chan struct{}), first: make(chan struct{}),
+	}
+	a.followers[c.Name] = f
+	go func() {
+		defer close(f.ended)
+		_ = retry.Forever(ctx, a.log, "follow the state of "+c.Name, f.run)
+	}()
+}
+
+// drop ends a follower and forgets what it heard. The lock is held.
+func (a *Aggregator) drop(name string, f *follower) {
+	f.cancel()
+	<-f.ended
+	delete(a.followers, name)
+	a.synced.DeleteLabelValues(name)
+	a.feed.EditState(func(e *tree.StateEdit) { e.Drop(f.publisher) })
+}
+
+func (a *Aggregator) leaveAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, f := range a.followers {
+		f.cancel()
+		<-f.ended
+	}
+}
+
+// AwaitFirst waits until every component's state was heard whole once, or ctx ends.
+func (a *Aggregator) AwaitFirst(ctx context.Context) {
+	a.mu.Lock()
+	var waits []chan struct{}
+	for _, f := range a.followers {
+		waits = append(waits, f.first)
+	}
+	a.mu.Unlock()
+	for _, w := range waits {
+		select {
+		case <-w:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

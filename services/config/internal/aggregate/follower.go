@@ -1,0 +1,135 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package aggregate
+
+import (
+	"context"
+	"sync"
+
+	pb "github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc"
+
+	telemetryv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/telemetry/v1"
+	"github.com/ashlar-nos/ashlar/services/config/internal/tree"
+)
+
+// maxToldErrors bounds how many refused leaves of one notification are logged.
+const maxToldErrors = 3
+
+// maxBatch is how many notifications are taken as one change at the most.
+const maxBatch = 64
+
+// follower follows one component.
+type follower struct {
+	aggregator *Aggregator
+	name       string
+	socket     string
+	publisher  tree.Publisher
+	cancel     context.CancelFunc
+	ended      chan struct{}
+	// first is closed when the first snapshot is complete.
+	first chan struct{}
+	once  sync.Once
+}
+
+// run is one subscription, from the snapshot to the end of the stream.
+func (f *follower) run(ctx context.Context) error {
+	conn, err := f.aggregator.dial(f.socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := telemetryv1.NewTelemetryClient(conn).Subscribe(ctx, &telemetryv1.SubscribeRequest{})
+	if err != nil {
+		return err
+	}
+	if err := f.snapshot(stream); err != nil {
+		return err
+	}
+	f.aggregator.synced.WithLabelValues(f.name).Set(1)
+	defer f.aggregator.synced.WithLabelValues(f.name).Set(0)
+	f.once.Do(func() { close(f.first) })
+	return f.changes(ctx, stream)
+}
+
+type stream = grpc.ServerStreamingClient[telemetryv1.SubscribeResponse]
+
+// snapshot takes everything up to synced as one change.
+func (f *follower) snapshot(st stream) error {
+	var all []*pb.Notification
+	for {
+		message, err := st.Recv()
+		if err != nil {
+			return err
+		}
+		if message.GetSynced() != nil {
+			break
+		}
+		if n := message.GetNotification(); n != nil {
+			all = append(all, n)
+		}
+	}
+	f.aggregator.feed.EditState(func(e *tree.StateEdit) {
+		e.Resync(f.publisher)
+		f.put(e, all)
+		e.Sweep(f.publisher)
+	})
+	return nil
+}
+
+// changes takes what comes after; what waits already is taken as one change.
+func (f *follower) changes(ctx context.Context, st stream) error {
+	incoming := make(chan *pb.Notification, maxBatch)
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			message, err := st.Recv()
+			if err != nil {
+				ended <- err
+				return
+			}
+			select {
+			case incoming <- message.GetNotification():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case n := <-incoming:
+			batch := []*pb.Notification{n}
+			for len(batch) < maxBatch && len(incoming) > 0 {
+				batch = append(batch, <-incoming)
+			}
+			f.aggregator.feed.EditState(func(e *tree.StateEdit) { f.put(e, batch) })
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// put takes notifications; what does not fit the model is counted and told.
+func (f *follower) put(e *tree.StateEdit, batch []*pb.Notification) {
+	taken, refused := 0, 0
+	for _, n := range batch {
+		if n == nil {
+			continue
+		}
+		errs := e.Put(f.publisher, n)
+		taken += max(0, len(n.GetUpdate())-len(errs))
+		for i, err := range errs {
+			if refused+i < maxToldErrors {
+				f.aggregator.log.Warn("a state leaf is refused", "from", f.name, "error", err)
+			}
+		}
+		refused += len(errs)
+	}
+	f.aggregator.leaves.WithLabelValues(f.name, "taken").Add(float64(taken))
+	f.aggregator.leaves.WithLabelValues(f.name, "refused").Add(float64(refused))
+}

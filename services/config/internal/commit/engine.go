@@ -1,0 +1,168 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package commit carries a Set through the house: candidate, validation, prepare at every owner, one
+// transaction in the state store, commit at every owner.
+//
+// The store's transaction is the decision. Before it, any refusal aborts and nothing has changed anywhere.
+// After it, the change stands unless an owner has it not in effect within Patience; then the inverse is
+// written as a new revision and every owner applies that. The decision carries a pending mark, so that a
+// successor of this process knows what was never acknowledged: the mark goes before the client hears OK. If
+// this process dies in between, Run finishes the mark before anything else, by the same rule.
+//
+// One transaction runs at a time, in the order of arrival. An Engine is safe for concurrent use.
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ashlar-nos/ashlar/services/config/internal/owners"
+	"github.com/ashlar-nos/ashlar/services/config/internal/schema"
+	"github.com/ashlar-nos/ashlar/services/config/internal/store"
+	"github.com/ashlar-nos/ashlar/services/config/internal/tree"
+)
+
+const (
+	// Patience is how long owners have to prepare, and again to have a decided change in effect.
+	Patience = 5 * time.Second
+	// drainLimit bounds how long the end of Run waits for a transaction under way.
+	drainLimit = 4 * time.Second
+)
+
+var (
+	// ErrNotReady says that the configuration is not loaded yet; nothing changed.
+	ErrNotReady = errors.New("the configuration service is not ready")
+	// ErrBusy says that too many transactions wait already; nothing changed.
+	ErrBusy = errors.New("too many transactions wait for their turn")
+)
+
+// Steps are called at the points of a transaction where a crash is most interesting. Nil ones are skipped.
+type Steps struct {
+	// Prepared: every owner has accepted. Decided: the store has the revision. Applied: every owner has it in
+	// effect, the pending mark still stands.
+	Prepared, Decided, Applied func()
+}
+
+func call(step func()) {
+	if step != nil {
+		step()
+	}
+}
+
+// Options are what an Engine stands on.
+type Options struct {
+	Model    *schema.Model
+	Store    *store.Store
+	Registry *owners.Registry
+	// Publish is told each accepted configuration.
+	Publish func(*tree.Tree)
+	Log     *slog.Logger
+	Metrics *Metrics
+	Steps   Steps
+}
+
+// decision is the newest revision and what it says.
+type decision struct {
+	revision int64
+	tree     *tree.Tree
+}
+
+// Engine is the one writer of the configuration.
+type Engine struct {
+	Options
+	turn    *turn
+	decided atomic.Pointer[decision]
+	// life ends when the engine does; work that must outlive its client hangs on it.
+	life context.Context
+	stop context.CancelFunc
+	// loaded is closed when owners may attach, ready when clients may call.
+	loaded, ready chan struct{}
+	fatal         chan error
+	transactions  atomic.Uint64
+
+	mu      sync.Mutex
+	problem error
+
+	// bound is what was declared, bound to the model; only the holder of the turn uses it.
+	bound binding
+}
+
+// New returns an engine that does nothing before Run.
+func New(o Options) *Engine {
+	life, stop := context.WithCancel(context.Background())
+	return &Engine{
+		Options: o, turn: newTurn(), life: life, stop: stop,
+		loaded: make(chan struct{}), ready: make(chan struct{}), fatal: make(chan error, 1),
+		problem: fmt.Errorf("%w: the store is not loaded", ErrNotReady),
+	}
+}
+
+// Run loads the configuration, finishes a pending mark, and then lets transactions run until ctx ends or
+// this process no longer knows the truth (an error; the successor reads it from the store).
+func (e *Engine) Run(ctx context.Context) error {
+	defer e.stop()
+	release, err := e.turn.take(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.start(ctx); err != nil {
+		release()
+		return err
+	}
+	close(e.ready)
+	e.setProblem(nil)
+	release()
+	select {
+	case err := <-e.fatal:
+		return err
+	case <-ctx.Done():
+	}
+	return e.drain()
+}
+
+// drain waits for the transaction under way and lets no other begin.
+func (e *Engine) drain() error {
+	e.setProblem(fmt.Errorf("%w: it is shutting down", ErrNotReady))
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	if _, err := e.turn.take(ctx); err != nil {
+		return fmt.Errorf("a transaction did not finish in %s", drainLimit)
+	}
+	return nil
+}
+
+// Probe says what is missing before clients may call, or nil.
+func (e *Engine) Probe() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.problem
+}
+
+func (e *Engine) setProblem(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.problem = err
+}
+
+// fail ends Run: only a fresh start can tell what is true.
+func (e *Engine) fail(err error) {
+	e.setProblem(err)
+	select {
+	case e.fatal <- err:
+	default:
+	}
+}
+
+// Revision is that of the newest decision; 0 before the first.
+func (e *Engine) Revision() int64 {
+	if d := e.decided.Load(); d != nil {
+		return d.revision
+	}
+	return 0
+}

@@ -1,0 +1,207 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	gnmi "github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc/codes"
+
+	configv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/config/v1"
+	"github.com/ashlar-nos/ashlar/services/config/internal/owners"
+	"github.com/ashlar-nos/ashlar/services/config/internal/store"
+	"github.com/ashlar-nos/ashlar/services/config/internal/tree"
+)
+
+// Outcome is what an accepted Set came to.
+type Outcome struct {
+	// Revision in effect; a Set that changes nothing makes none.
+	Revision int64
+	Time     time.Time
+}
+
+// transaction is one change on its way.
+type transaction struct {
+	id       uint64
+	user     string
+	at       time.Time
+	base     *decision
+	revision int64
+	next     *tree.Tree
+	rows     []store.Change
+	groups   []*group
+}
+
+// group is one owner's part of a transaction.
+type group struct {
+	declaration owners.Declaration
+	// prepared is the session that accepted.
+	prepared *owners.Session
+	changes  []*configv1.Subtree
+	inverse  []*configv1.Subtree
+}
+
+// Set makes one transaction of a request. The error is a *schema.Error, *Refused, *owners.Refusal,
+// *Reversed, or wraps one of the package's, the store's or the context's errors. When the context ends
+// after the decision the outcome is unknown to the caller; the transaction goes on.
+func (e *Engine) Set(ctx context.Context, user string, request *gnmi.SetRequest) (Outcome, error) {
+	if err := e.Probe(); err != nil {
+		return Outcome{}, err
+	}
+	release, err := e.turn.take(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := e.Probe(); err != nil {
+		release()
+		return Outcome{}, err
+	}
+	t, err := e.candidate(user, request)
+	if err != nil || len(t.rows) == 0 {
+		release()
+		return e.unchanged(t, err)
+	}
+	if err := e.prepare(ctx, t); err != nil {
+		release()
+		e.Metrics.results.WithLabelValues("refused").Inc()
+		return Outcome{}, err
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer release()
+		done <- e.decide(t)
+	}()
+	select {
+	case err := <-done:
+		return Outcome{Revision: t.revision, Time: t.at}, err
+	case <-ctx.Done():
+		return Outcome{}, fmt.Errorf("the outcome is not known yet: %w", ctx.Err())
+	}
+}
+
+// unchanged ends a transaction that has nothing to do, or cannot begin.
+func (e *Engine) unchanged(t *transaction, err error) (Outcome, error) {
+	if err != nil {
+		e.Metrics.results.WithLabelValues("refused").Inc()
+		return Outcome{}, err
+	}
+	e.Metrics.results.WithLabelValues("unchanged").Inc()
+	return Outcome{Revision: t.base.revision, Time: t.at}, nil
+}
+
+// candidate builds and validates the next tree and groups what changes by owner.
+func (e *Engine) candidate(user string, request *gnmi.SetRequest) (*transaction, error) {
+	defer e.Metrics.time("candidate")()
+	t := &transaction{id: e.transactions.Add(1), user: user, at: time.Now(), base: e.decided.Load()}
+	edit := t.base.tree.Edit(t.at)
+	if err := edit.Apply(request); err != nil {
+		return nil, err
+	}
+	next, changes, err := edit.Commit()
+	if err != nil {
+		return nil, err
+	}
+	t.next, t.revision = next, t.base.revision+1
+	if changes.Empty() {
+		return t, nil
+	}
+	return t, e.group(t, changes)
+}
+
+// group sorts the changes by owner and finds the rows.
+func (e *Engine) group(t *transaction, changes *tree.Changes) error {
+	b := e.bind()
+	objects, orphans := changes.Objects(b.patterns)
+	if err := checkOrphans(b, changes, orphans); err != nil {
+		return err
+	}
+	bySession := map[*owners.Session]*group{}
+	for _, o := range objects {
+		declaration := b.declarations[o.Pattern]
+		session, err := e.Registry.Session(declaration)
+		if err != nil {
+			return &Refused{Path: o.Path.String(), Code: codes.Unavailable, Reason: err.Error()}
+		}
+		g := bySession[session]
+		if g == nil {
+			g = &group{declaration: declaration, prepared: session}
+			bySession[session] = g
+			t.groups = append(t.groups, g)
+		}
+		path := o.Path.GNMI()
+		g.changes = append(g.changes, &configv1.Subtree{Path: path, Json: o.New})
+		g.inverse = append(g.inverse, &configv1.Subtree{Path: path, Json: o.Old})
+	}
+	t.rows = rowChanges(changes, objects, orphans)
+	return nil
+}
+
+// prepare asks all owners at once. When one does not accept, all are told to forget it.
+func (e *Engine) prepare(ctx context.Context, t *transaction) error {
+	defer e.Metrics.time("prepare")()
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	err := each(t.groups, func(g *group) error {
+		err := g.prepared.Prepare(ctx, t.id, t.base.revision, g.changes)
+		if err != nil {
+			cancel() // one no is enough
+		}
+		return e.explain(g, err)
+	})
+	if err != nil {
+		t.abort()
+	}
+	return err
+}
+
+func (t *transaction) abort() {
+	for _, g := range t.groups {
+		g.prepared.Abort(t.id)
+	}
+}
+
+// explain names the owner and the object where an error says neither.
+func (e *Engine) explain(g *group, err error) error {
+	var refusal *owners.Refusal
+	if err == nil || errors.As(err, &refusal) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &Refused{Path: pathText(g.changes[0].GetPath()), Code: codes.Unavailable, Reason: err.Error()}
+}
+
+// each runs fn for all groups side by side and returns the error that says most: a refusal before
+// a silence, a silence before a wait that another's refusal cut short.
+func each(groups []*group, fn func(*group) error) error {
+	results := make(chan error, len(groups))
+	for _, g := range groups[min(1, len(groups)):] {
+		go func() { results <- fn(g) }()
+	}
+	if len(groups) > 0 {
+		results <- fn(groups[0])
+	}
+	var worst error
+	for range groups {
+		if err := <-results; rank(err) > rank(worst) {
+			worst = err
+		}
+	}
+	return worst
+}
+
+func rank(err error) int {
+	var refusal *owners.Refusal
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &refusal):
+		return 3
+	case errors.Is(err, context.Canceled):
+		return 1
+	}
+	return 2
+}
