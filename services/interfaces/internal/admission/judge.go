@@ -53,12 +53,29 @@ func (j Judge) Judge(wanted map[string]intent.Interface, changed []string) error
 	return j.collisions(wanted, changed)
 }
 
-func (j Judge) single(inventory Inventory, i intent.Interface) error {
+// Permit decides whether the interface may be configured at all. When the list of ports cannot be read,
+// what was admitted before is permitted.
+func (j Judge) Permit(i intent.Interface) error {
+	inventory, err := j.Inventory()
+	if err != nil {
+		inventory = Inventory{absent: true}
+	}
+	return permit(inventory, i)
+}
+
+func permit(inventory Inventory, i intent.Interface) error {
 	if reason := badName(i.Name); reason != "" {
 		return intent.Refuse(i.Path()+"/name", codes.InvalidArgument, "%s", reason)
 	}
 	if reason := inventory.forbids(i.Name); reason != "" {
 		return intent.Refuse(i.Path(), codes.InvalidArgument, "%s", reason)
+	}
+	return nil
+}
+
+func (j Judge) single(inventory Inventory, i intent.Interface) error {
+	if err := permit(inventory, i); err != nil {
+		return err
 	}
 	if len(i.Description) > kernel.MaxAlias || strings.ContainsRune(i.Description, 0) {
 		return intent.Refuse(i.Path()+"/config/description", codes.InvalidArgument, "a description is at most %d bytes without a zero byte", kernel.MaxAlias)

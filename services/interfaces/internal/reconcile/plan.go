@@ -29,7 +29,7 @@ type goal struct {
 	tolerates func(kernel.Address) bool
 	// accepts reports whether an address with a prefix that the goal names is good as it is.
 	accepts func(kernel.Address) bool
-	path      string
+	path    string
 }
 
 type goalAddress struct {

@@ -26,8 +26,12 @@ type job struct {
 	there bool
 	// taken are the steps that were run.
 	taken []step
-	err   error
-	done  bool
+	// failed is the step that failed in the last round.
+	failed string
+	// stalled: the rest of this round's steps is left out.
+	stalled bool
+	err     error
+	done    bool
 }
 
 // settle brings the named interfaces about, all together, and tells their views. It returns what failed.
@@ -65,6 +69,7 @@ func (r *Reconciler) pursue(names []string) []*job {
 
 func (r *Reconciler) round(jobs []*job) {
 	for _, j := range jobs {
+		j.stalled = false
 		j.state, j.there, j.err = r.kernel.Read(j.name)
 		if j.there {
 			r.names.learn(j.state.Link.Index, j.name)
@@ -90,7 +95,7 @@ func (r *Reconciler) round(jobs []*job) {
 	}
 	slices.SortStableFunc(tasks, func(a, b task) int { return cmp.Compare(a.phase, b.phase) })
 	for _, t := range tasks {
-		if t.err == nil {
+		if !t.done && !t.stalled {
 			r.take(t.job, t.step)
 		}
 	}
@@ -107,13 +112,18 @@ func (r *Reconciler) steps(j *job) []step {
 	return plan(released(j.name, record, known), j.state)
 }
 
+// take runs a step. One failure may come of a reading that the kernel had overtaken; only when the next
+// reading leads to the same failure is it final.
 func (r *Reconciler) take(j *job, s step) {
 	err := s.run(r.kernel, j.state.Link)
 	switch {
 	case err == nil:
 		j.taken = append(j.taken, s)
-	case !overtaken(s.phase, err):
+	case overtaken(s.phase, err):
+	case j.failed == s.text:
 		j.err, j.done = refusalOf(s, err), true
+	default:
+		j.failed, j.stalled = s.text, true
 	}
 }
 
