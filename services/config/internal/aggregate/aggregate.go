@@ -43,6 +43,9 @@ type Aggregator struct {
 	synced *prometheus.GaugeVec
 	leaves *prometheus.CounterVec
 
+	// looked is closed once the roster was read, or found to be missing.
+	looked chan struct{}
+
 	mu        sync.Mutex
 	followers map[string]*follower
 	next      tree.Publisher
@@ -52,7 +55,7 @@ type Aggregator struct {
 // New returns an aggregator of the components in the roster file.
 func New(f *feed.Feed, file string, dial Dialer, log *slog.Logger, registry prometheus.Registerer) *Aggregator {
 	a := &Aggregator{
-		feed: f, file: file, dial: dial, log: log, followers: map[string]*follower{},
+		feed: f, file: file, dial: dial, log: log, followers: map[string]*follower{}, looked: make(chan struct{}),
 		synced: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ashlar_telemetry_synced", Help: "1 while a component's state is followed and complete.",
 		}, []string{"component"}),
@@ -68,10 +71,12 @@ func New(f *feed.Feed, file string, dial Dialer, log *slog.Logger, registry prom
 func (a *Aggregator) Run(ctx context.Context) error {
 	ticker := time.NewTicker(rosterEvery)
 	defer ticker.Stop()
+	a.look(ctx)
+	close(a.looked)
 	for {
-		a.look(ctx)
 		select {
 		case <-ticker.C:
+			a.look(ctx)
 		case <-ctx.Done():
 			a.leaveAll()
 			return nil
@@ -148,6 +153,11 @@ func (a *Aggregator) leaveAll() {
 
 // AwaitFirst waits until every component's state was heard whole once, or ctx ends.
 func (a *Aggregator) AwaitFirst(ctx context.Context) {
+	select {
+	case <-a.looked:
+	case <-ctx.Done():
+		return
+	}
 	a.mu.Lock()
 	var waits []chan struct{}
 	for _, f := range a.followers {

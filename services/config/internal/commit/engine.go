@@ -126,6 +126,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	return e.drain()
 }
 
+// Started is closed when transactions may run.
+func (e *Engine) Started() <-chan struct{} { return e.ready }
+
+// Stopped is closed when Run has ended.
+func (e *Engine) Stopped() <-chan struct{} { return e.life.Done() }
+
 // drain waits for the transaction under way and lets no other begin.
 func (e *Engine) drain() error {
 	e.setProblem(fmt.Errorf("%w: it is shutting down", ErrNotReady))

@@ -30,6 +30,7 @@ func (s *Store) transact(ctx context.Context, conditions []*statev1.Condition, o
 	request := &statev1.TransactRequest{
 		FencingToken: token, Client: s.client, Sequence: s.sequence, Conditions: conditions, Operations: ops,
 	}
+	told := ""
 	for again := false; ; again = true {
 		revision, err := s.try(ctx, request)
 		switch {
@@ -42,7 +43,10 @@ func (s *Store) transact(ctx context.Context, conditions []*statev1.Condition, o
 			}
 			return 0, err
 		}
-		s.log.Warn("no answer from the state store, asking again", "sequence", request.GetSequence(), "error", err)
+		if err.Error() != told {
+			told = err.Error()
+			s.log.Warn("no answer from the state store, asking again", "sequence", request.GetSequence(), "error", err)
+		}
 		select {
 		case <-time.After(retryPause):
 		case <-ctx.Done():
@@ -60,12 +64,12 @@ func (s *Store) try(ctx context.Context, request *statev1.TransactRequest) (int6
 	response, err := s.state.Transact(ctx, request)
 	switch status.Code(err) {
 	case codes.OK:
-	case codes.InvalidArgument, codes.ResourceExhausted, codes.PermissionDenied, codes.Unimplemented, codes.OutOfRange:
-		return 0, fmt.Errorf("%w: %w", ErrRefused, err)
-	case codes.FailedPrecondition:
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Aborted, codes.Internal, codes.Unknown:
+		return 0, fmt.Errorf("%w: %w", errUnknown, err)
+	case codes.FailedPrecondition, codes.AlreadyExists:
 		return 0, fmt.Errorf("%w: %w", ErrLost, err)
 	default:
-		return 0, fmt.Errorf("%w: %w", errUnknown, err)
+		return 0, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if !response.GetConditionsMet() {
 		return 0, fmt.Errorf("%w: condition %d of the transaction does not hold", ErrLost, response.GetFailedCondition())

@@ -1,0 +1,323 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package northbound
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	pb "github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/ashlar-nos/ashlar/services/config/internal/access"
+	"github.com/ashlar-nos/ashlar/services/kit/peer"
+)
+
+// whoami answers who the gate let in, and panics when asked to.
+type whoami struct{ pb.UnimplementedGNMIServer }
+
+func (whoami) Get(ctx context.Context, _ *pb.GetRequest) (*pb.GetResponse, error) {
+	id, _ := access.FromContext(ctx)
+	return &pb.GetResponse{Notification: []*pb.Notification{{Prefix: &pb.Path{Target: id.User + " by " + id.Means}}}}, nil
+}
+
+func (whoami) Set(_ context.Context, r *pb.SetRequest) (*pb.SetResponse, error) {
+	return &pb.SetResponse{Timestamp: int64(len(r.GetUpdate()))}, nil
+}
+
+func (whoami) Capabilities(context.Context, *pb.CapabilityRequest) (*pb.CapabilityResponse, error) {
+	panic("as asked")
+}
+
+// house is a server on both kinds of listeners.
+type house struct {
+	t         *testing.T
+	dir       string
+	authority *authority
+	tcp, unix net.Addr
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	h := &house{t: t, dir: t.TempDir(), authority: newAuthority(t)}
+	users, err := access.NewUsers(filepath.Join(h.dir, "users.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, err := access.NewGate(users, func(info credentials.AuthInfo) (uint32, bool) {
+		local, ok := info.(peer.AuthInfo)
+		return local.Identity.UID, ok
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	registry := prometheus.NewRegistry()
+	files := access.NewTLSFiles(h.dir, log)
+	h.tcp = h.serve(New("gnmi", whoami{}, gate, credentials.NewTLS(files.ServerConfig()), registry, log), "tcp", "127.0.0.1:0")
+	h.unix = h.serve(New("local", whoami{}, gate, peer.Credentials(), registry, log), "unix", filepath.Join(h.dir, "sock"))
+	return h
+}
+
+func (h *house) serve(s *Server, network, address string) net.Addr {
+	l, err := net.Listen(network, address)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	h.t.Cleanup(func() {
+		s.Stop()
+		if err := <-done; err != nil {
+			h.t.Error(err)
+		}
+	})
+	return l.Addr()
+}
+
+// furnish writes certificates and users.
+func (h *house) furnish() {
+	h.authority.install(h.dir)
+	h.users(map[string]access.Role{"alice": access.Operator, "bob": access.Viewer, "carol": "janitor"})
+}
+
+// users writes the users' file; everybody's password is the name, twice.
+func (h *house) users(roles map[string]access.Role) {
+	h.t.Helper()
+	var list []map[string]string
+	for name, role := range roles {
+		hash, err := access.HashPassword(name + name)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		list = append(list, map[string]string{"name": name, "password_hash": hash, "role": string(role)})
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.dir, "users.new"), text, 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(h.dir, "users.new"), filepath.Join(h.dir, "users.json")); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *house) dial(creds credentials.TransportCredentials, options ...grpc.DialOption) pb.GNMIClient {
+	h.t.Helper()
+	return pb.NewGNMIClient(h.conn(h.tcp.String(), creds, options...))
+}
+
+func (h *house) conn(address string, creds credentials.TransportCredentials, options ...grpc.DialOption) *grpc.ClientConn {
+	h.t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+address, append(options, grpc.WithTransportCredentials(creds),
+		grpc.WithContextDialer(func(ctx context.Context, a string) (net.Conn, error) {
+			network := "tcp"
+			if filepath.IsAbs(a) {
+				network = "unix"
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, a)
+		}))...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func (h *house) tls(certificates ...tls.Certificate) credentials.TransportCredentials {
+	config := &tls.Config{RootCAs: h.authority.pool(), ServerName: "device"}
+	for _, c := range certificates {
+		// Sent whether or not the server's authority signed it.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c, nil }
+	}
+	return credentials.NewTLS(config)
+}
+
+func as(t *testing.T, name, password string) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	if name == "" && password == "" {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, "username", name, "password", password)
+}
+
+func TestWhoGetsIn(t *testing.T) {
+	h := newHouse(t)
+	h.furnish()
+	stranger := newAuthority(t)
+	hour := time.Now().Add(time.Hour)
+	selfSigned := (&authority{t: t}).sign(template("alice", hour))
+	for _, tt := range []struct {
+		desc           string
+		creds          credentials.TransportCredentials
+		name, password string
+		want           codes.Code
+		who            string
+	}{
+		{desc: "nothing", creds: h.tls(), want: codes.Unauthenticated},
+		{desc: "certificate", creds: h.tls(h.authority.client("alice", hour)), who: "alice by certificate"},
+		{desc: "password", creds: h.tls(), name: "alice", password: "alicealice", who: "alice by password"},
+		{desc: "wrong password", creds: h.tls(), name: "alice", password: "bobbob", want: codes.Unauthenticated},
+		{desc: "empty password", creds: h.tls(), name: "alice", want: codes.Unauthenticated},
+		{desc: "unknown user", creds: h.tls(), name: "mallory", password: "x", want: codes.Unauthenticated},
+		{desc: "certificate, but the password sent with it is wrong", creds: h.tls(h.authority.client("alice", hour)),
+			name: "alice", password: "x", want: codes.Unauthenticated},
+		{desc: "certificate and password of another user", creds: h.tls(h.authority.client("alice", hour)),
+			name: "bob", password: "bobbob", who: "bob by password"},
+		{desc: "certificate of a user who is gone", creds: h.tls(h.authority.client("mallory", hour)), want: codes.Unauthenticated},
+		{desc: "unknown role", creds: h.tls(h.authority.client("carol", hour)), want: codes.PermissionDenied},
+		{desc: "expired certificate", creds: h.tls(h.authority.client("alice", time.Now().Add(-time.Hour))), want: codes.Unavailable},
+		{desc: "self-signed certificate", creds: h.tls(selfSigned), want: codes.Unavailable},
+		{desc: "another authority's certificate", creds: h.tls(stranger.client("alice", hour)), want: codes.Unavailable},
+		{desc: "plaintext", creds: insecure.NewCredentials(), want: codes.Unavailable},
+		{desc: "TLS 1.2", creds: credentials.NewTLS(&tls.Config{RootCAs: h.authority.pool(), ServerName: "device", MaxVersion: tls.VersionTLS12}),
+			want: codes.Unavailable},
+	} {
+		t.Run(tt.desc, func(t *testing.T) {
+			got, err := h.dial(tt.creds).Get(as(t, tt.name, tt.password), &pb.GetRequest{})
+			if status.Code(err) != tt.want {
+				t.Fatalf("Get: %v, want %s", err, tt.want)
+			}
+			if who := got.GetNotification(); err == nil && who[0].GetPrefix().GetTarget() != tt.who {
+				t.Errorf("let in as %q, want %q", who[0].GetPrefix().GetTarget(), tt.who)
+			}
+		})
+	}
+}
+
+func TestRolesBound(t *testing.T) {
+	h := newHouse(t)
+	h.furnish()
+	client := h.dial(h.tls())
+	if _, err := client.Set(as(t, "bob", "bobbob"), &pb.SetRequest{}); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("Set by a viewer: %v, want PermissionDenied", err)
+	}
+	if _, err := client.Get(as(t, "bob", "bobbob"), &pb.GetRequest{}); err != nil {
+		t.Errorf("Get by a viewer: %v", err)
+	}
+	if _, err := client.Set(as(t, "alice", "alicealice"), &pb.SetRequest{}); err != nil {
+		t.Errorf("Set by an operator: %v", err)
+	}
+	// A user who was removed is out with the next call, on the same connection.
+	h.users(map[string]access.Role{"alice": access.Operator})
+	if _, err := client.Get(as(t, "bob", "bobbob"), &pb.GetRequest{}); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("Get by a removed user: %v, want Unauthenticated", err)
+	}
+}
+
+func TestUnixSocketKnowsRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("this test must run as root")
+	}
+	h := newHouse(t)
+	// No certificates, no users: the unix socket works all the same, the network does not.
+	client := pb.NewGNMIClient(h.conn(h.unix.String(), insecure.NewCredentials()))
+	got, err := client.Get(as(t, "", ""), &pb.GetRequest{})
+	if err != nil || got.GetNotification()[0].GetPrefix().GetTarget() != "root by local" {
+		t.Errorf("Get as root: %v, %v", got, err)
+	}
+	if _, err := client.Get(as(t, "root", "x"), &pb.GetRequest{}); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("Get with a wrong password: %v, want Unauthenticated", err)
+	}
+	if _, err := h.dial(h.tls()).Get(as(t, "", ""), &pb.GetRequest{}); status.Code(err) != codes.Unavailable {
+		t.Errorf("Get over TCP without the server's certificate: %v, want Unavailable", err)
+	}
+	// Once the files are there, no restart is needed.
+	h.furnish()
+	if _, err := h.dial(h.tls()).Get(as(t, "alice", "alicealice"), &pb.GetRequest{}); err != nil {
+		t.Errorf("Get once the files are there: %v", err)
+	}
+}
+
+func TestLargeSetPanicAndPings(t *testing.T) {
+	h := newHouse(t)
+	h.furnish()
+	client := h.dial(h.tls(), grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, PermitWithoutStream: true}))
+	ctx := as(t, "alice", "alicealice")
+	large := &pb.SetRequest{}
+	value := &pb.TypedValue{Value: &pb.TypedValue_StringVal{StringVal: string(make([]byte, 1<<20))}}
+	for range 12 {
+		large.Update = append(large.Update, &pb.Update{Val: value})
+	}
+	if got, err := client.Set(ctx, large); err != nil || got.GetTimestamp() != 12 {
+		t.Errorf("a Set of 12 MiB: %v, %v", got, err)
+	}
+	if _, err := client.Capabilities(ctx, &pb.CapabilityRequest{}); status.Code(err) != codes.Internal {
+		t.Errorf("a panicking call: %v, want Internal", err)
+	}
+	if _, err := client.Get(ctx, &pb.GetRequest{}); err != nil {
+		t.Errorf("the call after a panic: %v", err)
+	}
+}
+
+func TestReflection(t *testing.T) {
+	h := newHouse(t)
+	h.furnish()
+	conn := h.conn(h.tcp.String(), h.tls())
+	list := &reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}}
+	ask := func(ctx context.Context) (*reflectionv1.ServerReflectionResponse, error) {
+		stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := stream.Send(list); err != nil && err != io.EOF {
+			return nil, err
+		}
+		return stream.Recv()
+	}
+	if _, err := ask(as(t, "", "")); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("reflection by nobody: %v, want Unauthenticated", err)
+	}
+	got, err := ask(as(t, "bob", "bobbob"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range got.GetListServicesResponse().GetService() {
+		if s.GetName() == "gnmi.gNMI" {
+			return
+		}
+	}
+	t.Errorf("reflection does not know gnmi.gNMI: %v", got)
+}
+
+func TestConnectionCap(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	c := newCapped(insecure.NewCredentials(), 1, registry)
+	one, other := net.Pipe()
+	defer other.Close()
+	first, _, err := c.Clone().ServerHandshake(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.ServerHandshake(one); err == nil {
+		t.Error("the second connection was let in")
+	}
+	first.Close()
+	first.Close()
+	if n := c.open.Load(); n != 0 {
+		t.Errorf("%d connections open after all were closed", n)
+	}
+	if _, _, err := c.ServerHandshake(one); err != nil {
+		t.Errorf("a connection after the first was closed: %v", err)
+	}
+}
