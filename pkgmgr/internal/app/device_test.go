@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	supervisorv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1"
@@ -88,7 +89,9 @@ func newDevice(t *testing.T, components ...component) *device {
 	for _, c := range components {
 		c.install(t, d.generation)
 	}
-	conn, err := grpc.NewClient("unix://"+l.Socket("supervisor.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig())
+	conn, err := grpc.NewClient("unix://"+l.Socket("supervisor.sock"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig(),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.2, MaxDelay: 100 * time.Millisecond}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +112,8 @@ func newDevice(t *testing.T, components ...component) *device {
 type component struct {
 	name, provides string
 	requires       []string
+	// level is the lowest that is good enough for it, 1 when 0.
+	level int
 	// more is added to the manifest as it is.
 	more string
 }
@@ -125,7 +130,7 @@ func (c component) manifest() string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "{contract: %s, levels: {min: 1}}", r)
+		fmt.Fprintf(&b, "{contract: %s, levels: {min: %d}}", r, max(c.level, 1))
 	}
 	fmt.Fprintf(&b, "]\nrun: {command: [bin/%sd]}\ndrain: 2s\n", c.name)
 	fmt.Fprintf(&b, "sockets:\n  - {name: api, unix: %s.sock, mode: \"0666\"}\n  - {name: echo, unix: %s.echo.sock, mode: \"0600\"}\n", c.name, c.name)

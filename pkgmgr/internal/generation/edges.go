@@ -154,7 +154,9 @@ func cycle(components []Component, placed map[string]bool) string {
 		for _, a := range c.After {
 			if !placed[c.Name()] && !placed[a] {
 				next[c.Name()] = a
-				name = c.Name()
+				if name == "" {
+					name = c.Name()
+				}
 			}
 		}
 	}

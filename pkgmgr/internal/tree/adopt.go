@@ -101,7 +101,7 @@ func (t *Tree) retireRemoved() {
 }
 
 func (t *Tree) retire(name string, was children.Child) {
-	log := t.cfg.Log.With("component", name)
+	log := t.cfg.Log.With("child", name)
 	if was.PID != 0 {
 		if p, err := process.Adopt(was.PID, was.StartTime); err == nil {
 			log.Info("ending a component that was removed", "pid", was.PID)

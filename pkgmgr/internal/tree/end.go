@@ -85,6 +85,9 @@ func (n *node) settle(s *session, cause status.Cause, crashed bool) children.Chi
 	n.update(func(c *status.Component) {
 		c.PID, c.Crashes, c.Restarts, c.LastCause, c.LastExit = 0, r.Crashes, r.Restarts, cause, exit
 		c.ReadyAfter, c.Adopted = 0, false
+		if crashed {
+			c.Phase, c.Reason = status.Backoff, "ended: "+exit
+		}
 	})
 	return r
 }
@@ -100,7 +103,6 @@ func (n *node) bury(s *session, v verdict) time.Duration {
 	}
 	foreign := cause == status.Crash && killed && !s.readySince.IsZero()
 	r := n.settle(s, cause, true)
-	n.update(func(c *status.Component) { c.Reason = "ended: " + r.LastExit })
 	pause := n.nextPause(s, foreign)
 	n.log.Warn("died", "exit", r.LastExit, "hung", v == hung, "out_of_memory", cause == status.OutOfMemory, "crashes", r.Crashes, "next_start_in", pause.String())
 	n.answer(ErrNotReady)

@@ -46,7 +46,7 @@ func newNode(t *Tree, c generation.Component, uid uint32) *node {
 	r := c.Manifest.Restart
 	return &node{
 		tree: t, c: c, uid: uid,
-		log:     t.cfg.Log.With("component", c.Name()),
+		log:     t.cfg.Log.With("child", c.Name()),
 		orders:  make(chan order, 1),
 		stop:    make(chan struct{}),
 		gone:    make(chan struct{}),
