@@ -29,29 +29,30 @@ const (
 
 // Node is one node of the schema. All methods are pure. Module prefixes, choices and groupings are resolved away.
 type Node struct {
-	name      string
-	module    *Module
-	kind      NodeKind
-	class     Class
-	parent    *Node
-	children  []*Node
-	byName    map[string]*Node
-	index     int
-	depth     int
-	keys      []*Node
-	isKey     bool
-	mirror    *Node
-	presence  bool
-	typ       *Type
-	def       Value
-	hasDef    bool
-	defaults  bool
-	referrers []*Node
-	ref       *Reference
-	path      string
-	mandatory bool
-	demands   bool
-	elem      *gnmi.PathElem
+	name       string
+	module     *Module
+	kind       NodeKind
+	class      Class
+	parent     *Node
+	children   []*Node
+	byName     map[string]*Node
+	index      int
+	depth      int
+	keys       []*Node
+	isKey      bool
+	mirror     *Node
+	presence   bool
+	typ        *Type
+	def        Value
+	hasDef     bool
+	defaults   bool
+	referrers  []*Node
+	dependents []*Node
+	ref        *Reference
+	path       string
+	mandatory  bool
+	demands    bool
+	elem       *gnmi.PathElem
 }
 
 // Module is one YANG module.
@@ -111,6 +112,9 @@ func (n *Node) Demands() bool { return n.demands }
 
 // Referrers are the configuration leaves whose leafref points at this leaf and must find it.
 func (n *Node) Referrers() []*Node { return n.referrers }
+
+// Dependents are the leaves whose leafref has a predicate that reads this leaf.
+func (n *Node) Dependents() []*Node { return n.dependents }
 
 // Path is the schema path, without keys: /interfaces/interface/config/mtu. The root's is "/".
 func (n *Node) Path() string { return n.path }

@@ -51,7 +51,7 @@ func (r *Reference) Pattern(from Path, value Value, lookup func(Path) (Value, bo
 		p = append(p, step)
 	}
 	for _, q := range r.predicates {
-		v, found := lookup(from.to(q.leaf))
+		v, found := lookup(from.To(q.leaf))
 		if !found {
 			return nil, false
 		}
@@ -93,8 +93,8 @@ func (n *Node) ancestry() []*Node {
 	return way
 }
 
-// to is the path of a node that shares ancestors with the path, taking the keys of those shared.
-func (p Path) to(n *Node) Path {
+// To is the path of a node that shares ancestors with the path, taking the keys of those shared.
+func (p Path) To(n *Node) Path {
 	out := make(Path, 0, n.depth)
 	for i, step := range n.ancestry() {
 		if i < len(p) && p[i].Node == step {
@@ -168,6 +168,7 @@ func (c *compiler) predicates(n *Node, r *Reference, list *Node, text string) bo
 			c.fail(n.path, "its leafref predicate %q names no key or no leaf", text)
 			return false
 		}
+		leaf.dependents = append(leaf.dependents, n)
 		r.predicates = append(r.predicates, predicate{list: list, key: key.index, leaf: leaf})
 		text = m[3]
 	}

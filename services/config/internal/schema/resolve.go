@@ -129,10 +129,19 @@ func unknown(p *gnmi.Path, i int, at *Node) error {
 	case at.IsLeaf():
 		return refuse(UnknownPath, where, "nothing is below the leaf %s", at.name)
 	}
-	if near := nearest(name, at); near != "" {
-		return refuse(UnknownPath, where, "the model has no %q here; did you mean %q?", name, near)
+	return at.missing(where, name)
+}
+
+// Unknown is the error for a name that is not below the node, which is at path: it names the nearest that is.
+func (n *Node) Unknown(path, name string) error {
+	return n.missing(strings.TrimSuffix(path, "/")+"/"+name, name)
+}
+
+func (n *Node) missing(path, name string) error {
+	if near := nearest(name, n); near != "" {
+		return refuse(UnknownPath, path, "the model has no %q here; did you mean %q?", name, near)
 	}
-	return refuse(UnknownPath, where, "the model has no %q here", name)
+	return refuse(UnknownPath, path, "the model has no %q here", name)
 }
 
 // upTo writes the path up to and with element i.
