@@ -1,0 +1,216 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package instance is a whole lab: the network of lab/topology with a device in it, everything it needs
+// below build/lab/<name>. Up makes one that outlives the process that made it; Down ends exactly what
+// Up started and looks whether anything is left, after a crash as well.
+//
+// Labs are told apart by name and by the tree they were made from, so that any number stands side by
+// side. One process at a time changes a lab.
+package instance
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ashlar-nos/ashlar/lab/device"
+	"github.com/ashlar-nos/ashlar/lab/process"
+	"github.com/ashlar-nos/ashlar/lab/topology"
+)
+
+// User is the device's first user.
+const User = "admin"
+
+// Lab is a lab that stands.
+type Lab struct {
+	Name     string
+	Topology *topology.Topology
+	Device   *device.Device
+	// Password is the first user's.
+	Password string
+
+	build string
+	place place
+}
+
+// ErrUp: there is a lab of that name already.
+var ErrUp = errors.New("this lab is up already: take it down first")
+
+// Up makes a lab from what was built below build, and returns when every component is ready. What was
+// made before an error is taken away.
+func Up(ctx context.Context, build, name string) (*Lab, error) {
+	p, err := placeOf(build, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.read(); !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("lab %s: %w", name, ErrUp), err)
+	}
+	lab := &Lab{Name: name, build: build, place: p}
+	if err := lab.make(ctx); err != nil {
+		lab.Close()
+		return nil, errors.Join(err, lab.keepLogs(), Down(context.WithoutCancel(ctx), build, name))
+	}
+	return lab, nil
+}
+
+func (l *Lab) make(ctx context.Context) error {
+	if err := os.MkdirAll(l.place.directory, 0o755); err != nil {
+		return err
+	}
+	r := record{Identity: l.place.identity, Home: l.place.home}
+	if err := l.place.write(r); err != nil {
+		return err
+	}
+	built, err := filepath.Abs(filepath.Join(l.build, "generation"))
+	if err != nil {
+		return err
+	}
+	if r.Generation, err = l.place.prepare(built); err != nil {
+		return err
+	}
+	if l.Topology, err = topology.Build(l.place.identity); err != nil {
+		return err
+	}
+	if err := l.openDevice(r.Generation); err != nil {
+		return err
+	}
+	if err := l.initialise(ctx); err != nil {
+		return err
+	}
+	if r.Supervisor, err = l.Device.Start(); err != nil {
+		return err
+	}
+	if err := l.place.write(r); err != nil {
+		return err
+	}
+	return l.Device.WaitReady(ctx)
+}
+
+func (l *Lab) openDevice(generation string) (err error) {
+	l.Device, err = device.Open(device.Config{
+		Namespace:  l.Topology.Device,
+		Root:       l.place.root(),
+		Generation: generation,
+		Supervisor: l.program("ashlard"),
+		CLI:        l.CLI(),
+		Hostname:   l.place.hostname(),
+		Log:        l.place.log(),
+	})
+	return err
+}
+
+// initialise makes the CA, the first user and the list of ports.
+func (l *Lab) initialise(ctx context.Context) error {
+	l.Password = rand.Text()
+	if err := os.WriteFile(l.place.password(), []byte(l.Password+"\n"), 0o600); err != nil {
+		return err
+	}
+	arguments := []string{
+		"--user", User, "--password-file", l.place.password(),
+		"--management", topology.ManagementPort,
+		"--address", l.Topology.Management.Device.Addr().String(),
+	}
+	for _, port := range topology.Ports() {
+		arguments = append(arguments, "--port", port)
+	}
+	return l.Device.Initialise(ctx, arguments...)
+}
+
+// Open returns a lab that is up.
+func Open(build, name string) (*Lab, error) {
+	p, err := placeOf(build, name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.read()
+	if err != nil {
+		return nil, fmt.Errorf("lab %s is not up: %w", name, err)
+	}
+	password, err := os.ReadFile(p.password())
+	if err != nil {
+		return nil, err
+	}
+	lab := &Lab{Name: name, build: build, place: p, Password: strings.TrimSpace(string(password))}
+	if lab.Topology, err = topology.Open(r.Identity); err != nil {
+		return nil, err
+	}
+	if err := lab.openDevice(r.Generation); err != nil {
+		return nil, errors.Join(err, lab.Topology.Close())
+	}
+	return lab, nil
+}
+
+// Supervisor is the supervisor that was started last.
+func (l *Lab) Supervisor() (process.ID, error) {
+	r, err := l.place.read()
+	return r.Supervisor, err
+}
+
+// StartSupervisor starts the supervisor again, as an init does when it died.
+func (l *Lab) StartSupervisor() error {
+	r, err := l.place.read()
+	if err != nil {
+		return err
+	}
+	l.Device.Forget()
+	if r.Supervisor, err = l.Device.Start(); err != nil {
+		return err
+	}
+	return l.place.write(r)
+}
+
+// CLI is the path of `ashlar`.
+func (l *Lab) CLI() string { return l.program("ashlar") }
+
+func (l *Lab) program(name string) string {
+	path, err := filepath.Abs(filepath.Join(l.build, "bin", name))
+	if err != nil {
+		return filepath.Join(l.build, "bin", name) // there is no working directory any more
+	}
+	return path
+}
+
+// Close stops looking at the lab, which goes on.
+func (l *Lab) Close() (err error) {
+	if l.Device != nil {
+		err = l.Device.Close()
+	}
+	if l.Topology != nil {
+		err = errors.Join(err, l.Topology.Close())
+	}
+	return err
+}
+
+// keepLogs copies the device's logs out of the way of Down, for somebody to find out what went wrong.
+func (l *Lab) keepLogs() error {
+	kept, err := filepath.Abs(filepath.Join(l.build, "lab", "logs-"+l.Name))
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(kept); err != nil {
+		return err
+	}
+	if l.Device != nil {
+		if err := os.CopyFS(kept, os.DirFS(l.Device.Layout.LogDir())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	text, err := os.ReadFile(l.place.log())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(os.MkdirAll(kept, 0o755), os.WriteFile(filepath.Join(kept, "supervisor.stderr"), text, 0o644))
+	}
+	return errors.Join(fmt.Errorf("the device's logs are kept in %s", kept), err)
+}
+
+// KeepLogs copies the device's logs to build/lab/logs-<name> and says so as an error to be shown.
+func (l *Lab) KeepLogs() error { return l.keepLogs() }
