@@ -78,7 +78,7 @@ bench: prerequisites build ## All benchmarks, or one: make bench NAME=v4-forward
 
 ##@ Generate
 .PHONY: generate proto-deps tools release-contracts
-generate: tools proto-deps generate-yang ## Make the committed generated code again
+generate: tools proto-deps generate-yang generate-bpf ## Make the committed generated code again
 	rm -rf proto/gen && $(TOOLS)/buf generate proto --template proto/buf.gen.yaml
 
 proto-deps:
@@ -104,3 +104,12 @@ generate-yang: tools
 	  -generate_fakeroot -fakeroot_name=device -compress_paths=false -typedef_enum_with_defmod \
 	  -enum_suffix_for_simple_union_enums -generate_simple_unions $$(LC_ALL=C ls services/config/yang/*.yang)
 	sed -i 's#[^ ]*/github.com/openconfig/ygot@#github.com/openconfig/ygot@#' $(OC) && gofmt -w $(OC)
+
+# The forwarding program, and Go's mirror of the memory it shares with the daemon.
+BPF2GO = $(CURDIR)/$(TOOLS)/bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types
+BPF_CFLAGS := -O2 -g -Wall -Wextra -Werror -mcpu=v3 -idirafter /usr/include/$(shell uname -m)-linux-gnu
+BPF_TYPES := line header tables shadow cpu_counters port_counters next_hop_counters adjacency port control \
+  limit reason action ref_kind port_flag adjacency_flag group_bits
+.PHONY: generate-bpf
+generate-bpf: tools
+	cd dataplane/internal/tables && GOPACKAGE=tables $(BPF2GO) $(BPF_TYPES:%=-type %) router ../../bpf/router.c -- $(BPF_CFLAGS)

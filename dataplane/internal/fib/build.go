@@ -1,0 +1,297 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package fib
+
+import (
+	"github.com/ashlar-nos/ashlar/dataplane/internal/tables"
+)
+
+// denseRuns is the number of runs from which a node is a page of 256 references instead of a line: a page
+// costs 1 KiB and one memory access, a line with its leaves up to as much and two.
+const denseRuns = 160
+
+// built is what takes effect at Commit.
+type built struct {
+	n    *node
+	made made
+	from uint16
+}
+
+// pruned is a kid that has become empty.
+type pruned struct {
+	parent *node
+	octet  byte
+}
+
+// Root is what a header holds of a table.
+type Root struct {
+	References [256]uint32
+	Default    uint16
+	Shadow     uint32 // shadow block with the root's own routes; 0 if none
+}
+
+// Build makes blocks for everything that changed since the last Commit. After an error the writer must be
+// aborted, and the table too.
+func (t *Table) Build(w *Writer) (Root, error) {
+	var r Root
+	b := builder{t: t, w: w}
+	if err := b.expand(&t.root, 0, 0, &r.References); err != nil {
+		return r, err
+	}
+	if len(t.root.entries) > 0 && t.root.entries[0].place() == 1 {
+		r.Default = t.root.entries[0].slot()
+	}
+	var m made
+	if err := b.writeShadow(t.root.entries, &m); err != nil {
+		return r, err
+	}
+	r.Shadow = m.shadow
+	b.giveShadow(t.root.made)
+	t.built = append(t.built, built{&t.root, m, 0})
+	return r, nil
+}
+
+// Dirty says whether anything changed since the last Commit.
+func (t *Table) Dirty() bool { return t.root.dirty }
+
+// Commit is called once packets see what Build returned.
+func (t *Table) Commit() {
+	for _, b := range t.built {
+		b.n.made, b.n.from, b.n.dirty = b.made, b.from, false
+	}
+	for _, p := range t.pruned {
+		p.parent.dropKid(p.octet)
+	}
+	t.built, t.pruned = nil, nil
+}
+
+// Abort forgets what Build made.
+func (t *Table) Abort() { t.built, t.pruned = nil, nil }
+
+type builder struct {
+	t *Table
+	w *Writer
+}
+
+// node returns the reference for a node that inherits a slot, building it if it must.
+func (b *builder) node(n *node, depth int, from uint16) (uint32, error) {
+	if !n.dirty && n.from == from && n.made.ref != 0 {
+		return n.made.ref, nil
+	}
+	var refs [256]uint32
+	if err := b.expand(n, depth, from, &refs); err != nil {
+		return 0, err
+	}
+	m, err := b.encode(depth, &refs)
+	if err != nil {
+		return 0, err
+	}
+	if err := b.moveShadow(n, &m); err != nil {
+		return 0, err
+	}
+	b.retire(n.made)
+	b.t.built = append(b.t.built, built{n, m, from})
+	return m.ref, nil
+}
+
+// expand fills in what each octet leads to.
+func (b *builder) expand(n *node, depth int, from uint16, refs *[256]uint32) error {
+	n.spread(depth, from, refs)
+	var err error
+	n.eachKid(func(octet byte, k *node) bool {
+		if b.hollow(k) {
+			b.bury(n, octet, k)
+			return true
+		}
+		refs[octet], err = b.node(k, depth+1, uint16(refs[octet]))
+		return err == nil
+	})
+	return err
+}
+
+// spread fills in the node's own routes over what it inherits.
+func (n *node) spread(depth int, from uint16, refs *[256]uint32) {
+	for i := range refs {
+		refs[i] = uint32(from)
+	}
+	for _, e := range n.entries {
+		if depth == 0 && e.place() == 1 {
+			continue // the default route is in the header
+		}
+		lo, hi := e.span()
+		for i := lo; i < hi; i++ {
+			refs[i] = uint32(e.slot())
+		}
+	}
+}
+
+// hollow says whether nothing is left at or below a node.
+func (b *builder) hollow(n *node) bool {
+	if !n.dirty || len(n.entries) > 0 {
+		return false
+	}
+	for _, k := range n.kids {
+		if !b.hollow(k) {
+			return false
+		}
+	}
+	return true
+}
+
+// bury gives up a hollow node with everything below.
+func (b *builder) bury(parent *node, octet byte, n *node) {
+	n.eachKid(func(o byte, k *node) bool {
+		b.bury(n, o, k)
+		return true
+	})
+	b.giveShadow(n.made)
+	b.retire(n.made)
+	b.t.pruned = append(b.t.pruned, pruned{parent, octet})
+}
+
+// encode writes a node in the cheapest form that holds it.
+func (b *builder) encode(depth int, refs *[256]uint32) (made, error) {
+	runs, wide := measure(refs)
+	if depth == 1 || runs > denseRuns {
+		return b.encodeDense(refs)
+	}
+	return b.encodeLine(refs, runs, wide)
+}
+
+// measure counts the runs and says whether any of them leads to another node.
+func measure(refs *[256]uint32) (runs int, wide bool) {
+	runs, wide = 1, refs[0]&tables.KindMask != 0
+	for i := 1; i < 256; i++ {
+		if refs[i] != refs[i-1] {
+			runs++
+			wide = wide || refs[i]&tables.KindMask != 0
+		}
+	}
+	return runs, wide
+}
+
+func (b *builder) encodeDense(refs *[256]uint32) (made, error) {
+	unit, err := b.w.Take(denseUnits)
+	if err != nil {
+		return made{}, err
+	}
+	copy(b.w.Memory.Words32(unit*uint32(tables.UnitBytes), 256), refs[:])
+	return made{ref: unit | tables.KindDense}, nil
+}
+
+func (b *builder) encodeLine(refs *[256]uint32, runs int, wide bool) (made, error) {
+	unit, err := b.w.Take(1)
+	if err != nil {
+		return made{}, err
+	}
+	m := made{ref: unit | tables.KindNarrow}
+	if wide {
+		m.ref = unit | tables.KindWide
+	}
+	l := b.w.Memory.Line(unit)
+	*l = tables.Line{Leaves: unit*uint32(tables.UnitBytes) + inlineOffset}
+	if size := leavesSize(runs, wide); size > inlineSize {
+		m.leafUnits = uint16(unitsFor(size))
+		if m.leaves, err = b.w.Take(int(m.leafUnits)); err != nil {
+			return made{}, err
+		}
+		l.Leaves = m.leaves * uint32(tables.UnitBytes)
+	}
+	b.fill(l, refs, runs, wide)
+	return m, nil
+}
+
+// fill writes the bitmap and the leaves.
+func (b *builder) fill(l *tables.Line, refs *[256]uint32, runs int, wide bool) {
+	var words []uint32
+	var halves []uint16
+	if wide {
+		words = b.w.Memory.Words32(l.Leaves, runs)
+	} else {
+		halves = b.w.Memory.Words16(l.Leaves, runs)
+	}
+	rank := 0
+	for i, ref := range refs {
+		if i%64 == 0 {
+			l.Ranks |= uint32(rank) << (i / 64 * 8)
+		}
+		if i > 0 && ref == refs[i-1] {
+			continue
+		}
+		l.Starts[i/64] |= 1 << (i % 64)
+		if wide {
+			words[rank] = ref
+		} else {
+			halves[rank] = uint16(ref)
+		}
+		rank++
+	}
+}
+
+const (
+	inlineOffset = 40
+	inlineSize   = tables.LeavesPerLine * 2
+	denseUnits   = 256 * 4 / 64
+)
+
+func leavesSize(runs int, wide bool) int {
+	if wide {
+		return runs * 4
+	}
+	return runs * 2
+}
+
+// retire gives up the blocks that packets read.
+func (b *builder) retire(m made) {
+	switch {
+	case m.ref == 0:
+		return
+	case m.ref&tables.KindMask == tables.KindDense:
+		b.w.Give(m.ref&^tables.KindMask, denseUnits)
+		return
+	}
+	b.w.Give(m.ref&^tables.KindMask, 1)
+	if m.leafUnits > 0 {
+		b.w.Give(m.leaves, int(m.leafUnits))
+	}
+}
+
+// moveShadow gives the new block its routes: the old shadow block when they did not change.
+func (b *builder) moveShadow(n *node, m *made) error {
+	if !n.dirty && n.made.ref != 0 {
+		m.shadow, m.shadowWords = n.made.shadow, n.made.shadowWords
+	} else {
+		if err := b.writeShadow(n.entries, m); err != nil {
+			return err
+		}
+		b.giveShadow(n.made)
+	}
+	b.w.Memory.Shadow.Blocks[m.ref&^tables.KindMask] = m.shadow
+	return nil
+}
+
+func (b *builder) giveShadow(m made) {
+	if m.shadow != 0 {
+		b.w.GiveShadow(m.shadow, 4*int(m.shadowWords))
+	}
+}
+
+// writeShadow stores entries, if there are any.
+func (b *builder) writeShadow(entries []entry, m *made) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	n := 1 + len(entries)
+	unit, err := b.w.TakeShadow(4 * n)
+	if err != nil {
+		return err
+	}
+	words := b.w.Memory.ShadowWords(unit, n)
+	words[0] = uint32(len(entries))
+	for i, e := range entries {
+		words[1+i] = uint32(e &^ entryMark)
+	}
+	m.shadow, m.shadowWords = unit, uint16(n)
+	return nil
+}
