@@ -84,7 +84,7 @@ func (t *transaction) components() []string {
 // apply waits until every owner has the decided change in effect.
 func (e *Engine) apply(t *transaction) error {
 	defer e.Metrics.time("apply")()
-	ctx, cancel := context.WithTimeout(e.life, Patience)
+	ctx, cancel := context.WithTimeout(e.life, e.Patience)
 	defer cancel()
 	return each(t.groups, func(g *group) error {
 		return e.explain(g, e.ensure(ctx, g, t.id, t.revision, g.changes))
@@ -140,7 +140,7 @@ func (e *Engine) reverse(t *transaction, cause error) error {
 	if err := e.persistReversal(t.revision, inverse, t.base.tree); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(e.life, Patience)
+	ctx, cancel := context.WithTimeout(e.life, e.Patience)
 	defer cancel()
 	each(t.groups, func(g *group) error {
 		back := &group{declaration: g.declaration, changes: g.inverse}

@@ -14,6 +14,7 @@
 package commit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,8 @@ import (
 )
 
 const (
-	// Patience is how long owners have to prepare, and again to have a decided change in effect.
+	// Patience is how long owners have to prepare, and again to have a decided change in effect, unless
+	// the options say otherwise.
 	Patience = 5 * time.Second
 	// drainLimit bounds how long the end of Run waits for a transaction under way.
 	drainLimit = 4 * time.Second
@@ -65,6 +67,8 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	Steps   Steps
+	// Patience with owners; 0 stands for the constant of that name.
+	Patience time.Duration
 }
 
 // decision is the newest revision and what it says.
@@ -96,6 +100,7 @@ type Engine struct {
 // New returns an engine that does nothing before Run.
 func New(o Options) *Engine {
 	life, stop := context.WithCancel(context.Background())
+	o.Patience = cmp.Or(o.Patience, Patience)
 	return &Engine{
 		Options: o, turn: newTurn(), life: life, stop: stop,
 		loaded: make(chan struct{}), ready: make(chan struct{}), fatal: make(chan error, 1),

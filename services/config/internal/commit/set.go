@@ -144,7 +144,7 @@ func (e *Engine) group(t *transaction, changes *tree.Changes) error {
 // prepare asks all owners at once. When one does not accept, all are told to forget it.
 func (e *Engine) prepare(ctx context.Context, t *transaction) error {
 	defer e.Metrics.time("prepare")()
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	ctx, cancel := context.WithTimeout(ctx, e.Patience)
 	defer cancel()
 	err := each(t.groups, func(g *group) error {
 		err := g.prepared.Prepare(ctx, t.id, t.base.revision, g.changes)

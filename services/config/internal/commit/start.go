@@ -67,7 +67,7 @@ func (e *Engine) load(ctx context.Context) (store.Contents, error) {
 func (e *Engine) finish(ctx context.Context, contents store.Contents) error {
 	pending := contents.Pending
 	e.setProblem(fmt.Errorf("%w: revision %d waits for its owners", ErrNotReady, pending.Number))
-	left := min(max(Patience-time.Since(pending.Time), minPatience), Patience)
+	left := min(max(e.Patience-time.Since(pending.Time), minPatience), e.Patience)
 	e.Log.Info("finishing a pending change", "revision", pending.Number, "owners", pending.Owners, "within", left.String())
 	groups := e.pendingGroups(pending)
 	wait, cancel := context.WithTimeout(ctx, left)
@@ -143,7 +143,7 @@ func (e *Engine) takeBack(contents store.Contents, groups []*group, cause error)
 func (e *Engine) applyInverse(groups []*group, changes *tree.Changes, revision int64) {
 	b := e.bind()
 	objects, _ := changes.Objects(b.patterns)
-	ctx, cancel := context.WithTimeout(e.life, Patience)
+	ctx, cancel := context.WithTimeout(e.life, e.Patience)
 	defer cancel()
 	each(groups, func(g *group) error {
 		var subtrees []*configv1.Subtree
