@@ -47,7 +47,7 @@ clean: ## Remove everything that was built
 	rm -rf build
 
 ##@ Check
-.PHONY: test test-unprivileged check lint generated breaking
+.PHONY: test test-unprivileged check lint generated breaking models
 test: prerequisites build tools ## All tests, with counts; needs root
 	@$(TOOLS)/gotestsum --format pkgname --jsonfile build/test.json -- -count=1 -p 1 -timeout 15m ./...
 	@! grep -q '"Action":"skip".*"Test"' build/test.json || { echo 'skipped tests:'; grep '"Action":"skip".*"Test"' build/test.json; exit 1; }
@@ -55,7 +55,7 @@ test: prerequisites build tools ## All tests, with counts; needs root
 test-unprivileged: ## The tests that need neither root nor a kernel feature
 	go test $$(go list ./... | grep -vE '/(lab|dataplane|pkgmgr|services/(interfaces|host))(/|$$)')
 
-check: lint generated breaking ## What CI checks besides the tests
+check: lint generated breaking models ## What CI checks besides the tests
 
 lint: tools ## gofmt, vet, staticcheck, buf lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -65,6 +65,9 @@ lint: tools ## gofmt, vet, staticcheck, buf lint
 
 generated: generate ## Fail when generated code differs from what is committed
 	@git diff --exit-code --stat -- proto services/config/internal/oc dataplane lab && test -z "$$(git status --porcelain -- proto services/config/internal/oc)"
+
+models: ## Compare our YANG with OpenConfig's
+	cd tools && go test ./modelcheck && go run ./modelcheck ../services/config/yang
 
 breaking: tools proto-deps ## Compare the contracts with their last released form
 	$(TOOLS)/buf breaking --against proto/released/contracts.binpb
