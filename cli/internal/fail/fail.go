@@ -1,0 +1,165 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fail gives every failure an exit code and words that say what to do. It prints nothing.
+package fail
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// The exit codes.
+const (
+	OK = 0
+	// Refused: the device said no, or what was asked for failed.
+	Refused = 1
+	// Usage: the command line makes no sense.
+	Usage = 2
+	// Unreachable: the device, or the component that would answer, does not.
+	Unreachable = 3
+)
+
+// Error is a failure for the operator.
+type Error struct {
+	Code int
+	// Text says what is wrong, Hint what to do about it; Hint may be empty.
+	Text, Hint string
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Usagef is a mistake on the command line.
+func Usagef(format string, args ...any) *Error {
+	return &Error{Code: Usage, Text: fmt.Sprintf(format, args...)}
+}
+
+// Refusef is a failure of what was asked for.
+func Refusef(hint, format string, args ...any) *Error {
+	return &Error{Code: Refused, Text: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// Place is where a call went, for the words of Explain.
+type Place struct {
+	// Address as the operator would write it; Local when it is a socket of a device on this machine.
+	Address string
+	Local   bool
+	// Component that serves the address.
+	Component string
+}
+
+// Explain turns the error of a call to a place into one for the operator. nil stays nil.
+func Explain(err error, at Place) error {
+	var known *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return known
+	}
+	if _, is := status.FromError(err); !is {
+		err = status.FromContextError(err).Err()
+	}
+	s := status.Convert(err)
+	switch s.Code() {
+	case codes.Unavailable:
+		return unavailable(s, at)
+	case codes.DeadlineExceeded:
+		return &Error{Unreachable, fmt.Sprintf("%s does not answer in time", at.Address), unanswered(at)}
+	case codes.Canceled:
+		return &Error{Refused, "interrupted", ""}
+	case codes.Unauthenticated:
+		return &Error{Refused, message(s), "give --user and --password, or --cert and --key of a client certificate that the device's authority signed"}
+	case codes.PermissionDenied:
+		return &Error{Refused, message(s), denied(at)}
+	case codes.Unimplemented:
+		return &Error{Refused, message(s), "the device runs a version that does not offer this; see `ashlar status`"}
+	default:
+		return &Error{Refused, message(s), ""}
+	}
+}
+
+// message is the status's own text with its code and whatever details name a field.
+func message(s *status.Status) string {
+	text := s.Message()
+	for _, d := range s.Details() {
+		bad, ok := d.(*errdetails.BadRequest)
+		if !ok {
+			continue
+		}
+		for _, v := range bad.GetFieldViolations() {
+			if !strings.Contains(text, v.GetField()) {
+				text += fmt.Sprintf("\n  %s: %s", v.GetField(), v.GetDescription())
+			}
+		}
+	}
+	return fmt.Sprintf("%s (%s)", text, s.Code())
+}
+
+func unavailable(s *status.Status, at Place) *Error {
+	text := s.Message()
+	e := &Error{Code: Unreachable}
+	switch {
+	case strings.Contains(text, "no such file or directory"):
+		e.Text = fmt.Sprintf("the device is not running: there is no %s", at.Address)
+		e.Hint = "start it (systemctl start ashlard), or say with --root or --socket where it is"
+	case strings.Contains(text, "permission denied"):
+		e.Text = fmt.Sprintf("permission denied on %s", at.Address)
+		e.Hint = "be root, for example by sudo; or use --target with a password or certificate"
+	case strings.Contains(text, "connection refused") && at.Local:
+		e.Text = fmt.Sprintf("the device is not running: nobody listens on %s", at.Address)
+		e.Hint = "start it (systemctl start ashlard)"
+	case strings.Contains(text, "connection refused"):
+		e.Text = fmt.Sprintf("nobody listens on %s", at.Address)
+		e.Hint = "check the address and that the device has gNMI switched on"
+	case strings.Contains(text, "x509") || strings.Contains(text, "tls:"):
+		e.Text = fmt.Sprintf("%s: %s", at.Address, afterLast(text, "authentication handshake failed: "))
+		e.Hint = "check --ca, and that the server's certificate names this address (ashlar init --address)"
+	default:
+		e.Text = fmt.Sprintf("%s: %s (%s)", at.Address, text, s.Code())
+		e.Hint = unanswered(at)
+	}
+	return e
+}
+
+func afterLast(text, mark string) string {
+	if i := strings.LastIndex(text, mark); i >= 0 {
+		return strings.Trim(text[i+len(mark):], "\"")
+	}
+	return text
+}
+
+func unanswered(at Place) string {
+	if !at.Local {
+		return "check the address and the network"
+	}
+	if at.Component == "supervisor" {
+		return "the supervisor is being restarted or hangs; try again in a moment, then see its log"
+	}
+	return fmt.Sprintf("see `ashlar status` and `ashlar logs %s`", at.Component)
+}
+
+func denied(at Place) string {
+	if at.Local {
+		return "be root, for example by sudo"
+	}
+	return "the user's role does not allow this"
+}
+
+// Code is the exit code for an error.
+func Code(err error) int {
+	var e *Error
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &e):
+		return e.Code
+	default:
+		return Refused
+	}
+}
