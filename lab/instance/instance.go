@@ -43,8 +43,9 @@ type Lab struct {
 var ErrUp = errors.New("this lab is up already: take it down first")
 
 // Up makes a lab from what was built below build, and returns when every component is ready. What was
-// made before an error is taken away.
-func Up(ctx context.Context, build, name string) (*Lab, error) {
+// made before an error is taken away. Spare ports may be configured like the others, though there is no
+// link of that name yet.
+func Up(ctx context.Context, build, name string, spare ...string) (*Lab, error) {
 	p, err := placeOf(build, name)
 	if err != nil {
 		return nil, err
@@ -53,14 +54,14 @@ func Up(ctx context.Context, build, name string) (*Lab, error) {
 		return nil, errors.Join(fmt.Errorf("lab %s: %w", name, ErrUp), err)
 	}
 	lab := &Lab{Name: name, build: build, place: p}
-	if err := lab.make(ctx); err != nil {
+	if err := lab.make(ctx, spare); err != nil {
 		lab.Close()
 		return nil, errors.Join(err, lab.keepLogs(), Down(context.WithoutCancel(ctx), build, name))
 	}
 	return lab, nil
 }
 
-func (l *Lab) make(ctx context.Context) error {
+func (l *Lab) make(ctx context.Context, spare []string) error {
 	if err := os.MkdirAll(l.place.directory, 0o755); err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (l *Lab) make(ctx context.Context) error {
 	if err := l.openDevice(r.Generation); err != nil {
 		return err
 	}
-	if err := l.initialise(ctx); err != nil {
+	if err := l.initialise(ctx, spare); err != nil {
 		return err
 	}
 	if r.Supervisor, err = l.Device.Start(); err != nil {
@@ -107,7 +108,7 @@ func (l *Lab) openDevice(generation string) (err error) {
 }
 
 // initialise makes the CA, the first user and the list of ports.
-func (l *Lab) initialise(ctx context.Context) error {
+func (l *Lab) initialise(ctx context.Context, spare []string) error {
 	l.Password = rand.Text()
 	if err := os.WriteFile(l.place.password(), []byte(l.Password+"\n"), 0o600); err != nil {
 		return err
@@ -117,7 +118,7 @@ func (l *Lab) initialise(ctx context.Context) error {
 		"--management", topology.ManagementPort,
 		"--address", l.Topology.Management.Device.Addr().String(),
 	}
-	for _, port := range topology.Ports() {
+	for _, port := range append(topology.Ports(), spare...) {
 		arguments = append(arguments, "--port", port)
 	}
 	return l.Device.Initialise(ctx, arguments...)

@@ -55,10 +55,19 @@ func (t *Topology) connect(link Link) error {
 			return fmt.Errorf("address %s: %w", address, err)
 		}
 	}
+	if err := trustAddresses(host, link.HostInterface); err != nil {
+		return err
+	}
 	if err := handle.LinkSetUp(end); err != nil {
 		return err
 	}
 	return offloads(host, link.HostInterface)
+}
+
+// trustAddresses leaves out duplicate address detection (RFC 4862, section 5.4), by which an interface has no
+// usable link-local address, and so finds no neighbour, for its first second or two. Call it while the link is down.
+func trustAddresses(namespace *netns.Namespace, name string) error {
+	return namespace.Sysctl("ipv6/conf/"+name+"/accept_dad", "0")
 }
 
 func hostAddress(prefix netip.Prefix) *netlink.Addr {

@@ -49,6 +49,9 @@ func (t *Topology) raisePort(handle *netlink.Handle, link Link) error {
 			return fmt.Errorf("address %s: %w", address, err)
 		}
 	}
+	if err := trustAddresses(t.Device, link.Port); err != nil {
+		return err
+	}
 	if err := handle.LinkSetUp(port); err != nil {
 		return err
 	}
