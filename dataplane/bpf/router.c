@@ -90,7 +90,7 @@ static __always_inline __u32 route(const struct tables *t, const struct port *po
 	if ((void *)(eth + 1) > f->end)
 		return REASON_DROP_RUNT;
 	if (!(port->flags & PORT_ENABLED))
-		return REASON_PUNT_PORT_DISABLED;
+		return port->flags & PORT_CANARY ? REASON_PUNT_CANARY : REASON_PUNT_PORT_DISABLED;
 	if (eth->h_proto != bpf_htons(ETH_P_IP) && eth->h_proto != bpf_htons(ETH_P_IPV6))
 		return parse_other(eth->h_proto);
 	reason = parse_link(eth, port);

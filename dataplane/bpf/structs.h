@@ -47,6 +47,7 @@ enum reason {
 	REASON_PUNT_GLEAN,
 	REASON_PUNT_UNRESOLVED,
 	REASON_PUNT_TOO_BIG,
+	REASON_PUNT_CANARY, /* sent by the daemon to itself, to see that program and tables belong together */
 	/* Discarded. */
 	REASON_DROP_RUNT,
 	REASON_DROP_BAD_HEADER,
@@ -77,6 +78,7 @@ enum ref_kind {
 
 enum port_flag {
 	PORT_ENABLED = 1,
+	PORT_CANARY = 2, /* no link: what comes by it is only counted */
 };
 
 enum adjacency_flag {

@@ -77,13 +77,15 @@ type Engine struct {
 	addresses *bart.Table[int] // every neighbour's address, with the number of links it is on
 	hosts     map[netip.Addr]*group
 	following bool // links and neighbours are known
+	declared  bool // ports are known
 
 	reclaim   chan struct{}
 	graves    []grave
 	graveyard uint64
 	readers   sync.RWMutex // held for reading while a dump walks one generation
 
-	changed      chan struct{} // see Changed
+	watchers     []chan struct{}
+	moved        uint64 // counts changes of links
 	audits       uint64
 	repairs      uint64
 	auditCursor  int
@@ -97,7 +99,7 @@ func newEngine(m *tables.Memory, o Options) *Engine {
 		groups: newGroups(m), hops: newNextHops(m),
 		ports: map[string]*port{}, slots: portSlots{m}, links: map[uint32]Link{},
 		neighbors: map[neighborKey]Neighbor{}, addresses: &bart.Table[int]{}, hosts: map[netip.Addr]*group{},
-		reclaim: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		reclaim: make(chan struct{}, 1),
 	}
 }
 
@@ -116,16 +118,34 @@ func New(m *tables.Memory, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Changed is signalled, at most once until it is read, when routes, groups, links or neighbours changed.
-func (e *Engine) Changed() <-chan struct{} { return e.changed }
+// Watch returns a channel that is signalled, at most once until it is read, when routes, groups, ports, links
+// or neighbours changed.
+func (e *Engine) Watch() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := make(chan struct{}, 1)
+	e.watchers = append(e.watchers, c)
+	return c
+}
 
-func (e *Engine) signal() { poke(e.changed) }
+func (e *Engine) signal() {
+	for _, c := range e.watchers {
+		poke(c)
+	}
+}
 
 func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// Following says whether links and neighbours are known.
+func (e *Engine) Following() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.following
 }
 
 func (e *Engine) table(v6 bool) *fib.Table {

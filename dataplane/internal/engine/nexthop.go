@@ -23,6 +23,7 @@ type nextHop struct {
 	content   tables.Adjacency // what the index holds
 	counter   uint32
 	groups    map[uint16]int // slots that use it, and how often
+	seen      uint64         // packets at the last look, see Probes
 }
 
 // nextHops keeps the next hops, their adjacencies and their counters. Adjacencies are copy-on-write: a

@@ -85,6 +85,9 @@ func (s portSlots) find(name string, used func(string) bool) (uint16, bool) {
 	return uint16(spare), true
 }
 
+// canaryIndex is the loopback device, by which test packets arrive. No program is ever attached to it.
+const canaryIndex = 1
+
 // adoptPorts finds the ports that packets come in by already.
 func (e *Engine) adoptPorts() {
 	for i := range e.memory.Tables.Ports {
@@ -101,7 +104,20 @@ func (e *Engine) adoptPorts() {
 			Port: Port{Name: name, Enabled: t.Flags&tables.PortEnabled != 0, MTU: uint32(t.Mtu)},
 			slot: t.Slot, link: Link{Index: t.Ifindex, Name: name},
 		}
+		e.declared = true
 	}
+	if canary := &e.memory.Tables.Ports[canaryIndex]; canary.Ifindex == 0 {
+		e.writePort(canary, tables.Port{Ifindex: canaryIndex, Flags: tables.PortCanary})
+	}
+}
+
+// CanarySeen is the number of test packets that reached the tables.
+func (e *Engine) CanarySeen() uint64 {
+	n := uint64(0)
+	for i := range e.memory.Counters {
+		n += atomic.LoadUint64(&e.memory.Counters[i].Reasons[tables.ReasonCanary])
+	}
+	return n
 }
 
 // SetPorts declares all ports. Those left out are detached.
@@ -126,7 +142,11 @@ func (e *Engine) SetPorts(token uint64, ports []Port) error {
 	if err := e.declarePorts(ports); err != nil {
 		return err
 	}
-	return e.linksMoved()
+	if err := e.linksMoved(); err != nil {
+		return err
+	}
+	e.declared = true
+	return e.fill()
 }
 
 func (e *Engine) declarePorts(ports []Port) error {
@@ -197,7 +217,7 @@ func (e *Engine) attach(p *port) {
 		return
 	}
 	t := &e.memory.Tables.Ports[int(p.link.Index)%tables.PortIndex]
-	if t.Ifindex != 0 && t.Ifindex != p.link.Index {
+	if t.Ifindex != 0 && t.Ifindex != p.link.Index && t.Flags&tables.PortCanary == 0 {
 		p.reason = fmt.Sprintf("link index %d collides with link index %d", p.link.Index, t.Ifindex)
 		return
 	}

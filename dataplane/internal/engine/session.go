@@ -10,8 +10,8 @@ import (
 	"github.com/ashlar-nos/ashlar/dataplane/internal/fib"
 )
 
-// idleGroups is how many groups without a route are kept: a programmer that moves the last route off a
-// group and back at once need not send it again.
+// idleGroups is how many groups are kept that have lost their last route. One that never had a route stays
+// until its room is needed.
 const idleGroups = 1024
 
 // Session is a programmer's turn, from Open to the next one's.
@@ -119,7 +119,7 @@ func (t *transaction) group(g Group) error {
 		t.renamed = append(t.renamed, rename{old, old.ID, old.marked})
 		old.ID, old.marked = g.ID, true
 		e.remember(old)
-		e.rest(old)
+		old.resting = 0 // it is wanted again
 		return nil
 	}
 	slot, err := t.slot()
@@ -130,7 +130,6 @@ func (t *transaction) group(g Group) error {
 	n.marked = true
 	t.place(slot, n)
 	e.remember(n)
-	e.rest(n)
 	return nil
 }
 
@@ -139,7 +138,7 @@ func (t *transaction) slot() (uint16, error) {
 	e := t.e
 	limit := e.options.Limits.Groups
 	if e.groups.free.count-len(e.hosts) >= limit {
-		t.collect(0)
+		t.collectAll()
 	}
 	if e.groups.free.count-len(e.hosts)-t.freed() >= limit {
 		return 0, &fib.LimitError{Limit: "groups", Max: limit}
@@ -162,17 +161,27 @@ func (t *transaction) freed() int {
 	return n
 }
 
-// rested is a group that was without a route at some time; it counts if its number is still the group's.
+// rested is a group that lost its last route; it counts if its number is still the group's.
 type rested struct {
 	g      *group
 	number uint64
 }
 
-// rest puts a group without a route at the end of the line for collection.
+// rest puts a group that lost its last route at the end of the line for collection.
 func (e *Engine) rest(g *group) {
 	e.restings++
 	g.resting = e.restings
 	e.idle = append(e.idle, rested{g, e.restings})
+}
+
+// collectAll gives up every group without a route, but for those of this transaction.
+func (t *transaction) collectAll() {
+	for slot, g := range t.e.groups.slots {
+		if g != nil && !g.derived && g.routes == 0 && t.changes[uint16(slot)] == nil {
+			t.e.forget(g)
+			t.place(g.slot, nil)
+		}
+	}
 }
 
 // collect gives up the groups that have been without a route for longest, but for the last keep.
@@ -244,7 +253,12 @@ func (s *Session) EndOfSync() error {
 		return err
 	}
 	atomic.StoreUint64(&e.memory.Tables.Control.Ready, 1)
-	if e.options.Attacher == nil {
+	return e.fill()
+}
+
+// fill lets older programs go once this one's tables know both routes and ports.
+func (e *Engine) fill() error {
+	if !e.declared || !e.Ready() {
 		return nil
 	}
 	return e.options.Attacher.Filled()

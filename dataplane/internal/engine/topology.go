@@ -97,6 +97,7 @@ func (e *Engine) LinkGone(index uint32) error {
 
 // linksMoved makes ports and next hops follow. Buckets move first: packets wait for nothing else.
 func (e *Engine) linksMoved() error {
+	e.moved++
 	e.linkPorts()
 	for _, h := range e.hops.byKey {
 		e.refresh(h)

@@ -180,6 +180,9 @@ func (s *Store) Renew() error {
 		return err
 	}
 	s.Adopted = false
+	for _, a := range s.links {
+		a.foreign = true
+	}
 	return s.create()
 }
 

@@ -23,6 +23,7 @@ var reasonNames = [ReasonCount]string{
 	routerReasonREASON_PUNT_GLEAN:               "glean",
 	routerReasonREASON_PUNT_UNRESOLVED:          "unresolved",
 	routerReasonREASON_PUNT_TOO_BIG:             "too-big",
+	routerReasonREASON_PUNT_CANARY:              "canary",
 	routerReasonREASON_DROP_RUNT:                "runt",
 	routerReasonREASON_DROP_BAD_HEADER:          "bad-header",
 	routerReasonREASON_DROP_BAD_LENGTH:          "bad-length",

@@ -142,6 +142,7 @@ type routerPortFlag uint32
 
 const (
 	routerPortFlagPORT_ENABLED routerPortFlag = 1
+	routerPortFlagPORT_CANARY  routerPortFlag = 2
 )
 
 type routerReason uint32
@@ -165,14 +166,15 @@ const (
 	routerReasonREASON_PUNT_GLEAN               routerReason = 15
 	routerReasonREASON_PUNT_UNRESOLVED          routerReason = 16
 	routerReasonREASON_PUNT_TOO_BIG             routerReason = 17
-	routerReasonREASON_DROP_RUNT                routerReason = 18
-	routerReasonREASON_DROP_BAD_HEADER          routerReason = 19
-	routerReasonREASON_DROP_BAD_LENGTH          routerReason = 20
-	routerReasonREASON_DROP_BAD_CHECKSUM        routerReason = 21
-	routerReasonREASON_DROP_MARTIAN_SOURCE      routerReason = 22
-	routerReasonREASON_DROP_MARTIAN_DESTINATION routerReason = 23
-	routerReasonREASON_DROP_ROUTE               routerReason = 24
-	routerReasonREASON_COUNT                    routerReason = 25
+	routerReasonREASON_PUNT_CANARY              routerReason = 18
+	routerReasonREASON_DROP_RUNT                routerReason = 19
+	routerReasonREASON_DROP_BAD_HEADER          routerReason = 20
+	routerReasonREASON_DROP_BAD_LENGTH          routerReason = 21
+	routerReasonREASON_DROP_BAD_CHECKSUM        routerReason = 22
+	routerReasonREASON_DROP_MARTIAN_SOURCE      routerReason = 23
+	routerReasonREASON_DROP_MARTIAN_DESTINATION routerReason = 24
+	routerReasonREASON_DROP_ROUTE               routerReason = 25
+	routerReasonREASON_COUNT                    routerReason = 26
 )
 
 type routerRefKind uint32

@@ -51,25 +51,25 @@ const (
 
 // Fields of a group word and of a bucket.
 const (
-	GroupLogShift         = int(routerGroupBitsGROUP_LOG_SHIFT)
-	GroupActionShift      = int(routerGroupBitsGROUP_ACTION_SHIFT)
-	BucketAdjacencyMask   = uint32(routerGroupBitsBUCKET_ADJACENCY_MASK)
-	BucketMemberShift     = int(routerGroupBitsBUCKET_MEMBER_SHIFT)
-	MaxBucketsLog         = int(routerGroupBitsMAX_BUCKETS_LOG)
-	MaxMembers            = int(routerGroupBitsMAX_MEMBERS)
-	PortEnabled           = uint16(routerPortFlagPORT_ENABLED)
-	AdjacencyResolved     = uint16(routerAdjacencyFlagADJACENCY_RESOLVED)
-	ActionNone            = uint8(routerActionACTION_NONE)
-	ActionForward         = uint8(routerActionACTION_FORWARD)
-	ActionDrop            = uint8(routerActionACTION_DROP)
-	ActionLocal           = uint8(routerActionACTION_LOCAL)
-	ActionConnected       = uint8(routerActionACTION_CONNECTED)
-	ReasonForwarded       = routerReasonREASON_FORWARDED
-	ReasonFirstDrop       = routerReasonREASON_DROP_RUNT
-	ReasonCount           = routerReasonREASON_COUNT
-	reservedUnits         = GroupsPerPage * 8 / 64
-	shadowBlockHeaderSize = 4
+	GroupLogShift       = int(routerGroupBitsGROUP_LOG_SHIFT)
+	GroupActionShift    = int(routerGroupBitsGROUP_ACTION_SHIFT)
+	BucketAdjacencyMask = uint32(routerGroupBitsBUCKET_ADJACENCY_MASK)
+	BucketMemberShift   = int(routerGroupBitsBUCKET_MEMBER_SHIFT)
+	MaxBucketsLog       = int(routerGroupBitsMAX_BUCKETS_LOG)
+	MaxMembers          = int(routerGroupBitsMAX_MEMBERS)
+	PortEnabled         = uint16(routerPortFlagPORT_ENABLED)
+	PortCanary          = uint16(routerPortFlagPORT_CANARY)
+	AdjacencyResolved   = uint16(routerAdjacencyFlagADJACENCY_RESOLVED)
+	ActionNone          = uint8(routerActionACTION_NONE)
+	ActionForward       = uint8(routerActionACTION_FORWARD)
+	ActionDrop          = uint8(routerActionACTION_DROP)
+	ActionLocal         = uint8(routerActionACTION_LOCAL)
+	ActionConnected     = uint8(routerActionACTION_CONNECTED)
+	ReasonForwarded     = routerReasonREASON_FORWARDED
+	ReasonCanary        = routerReasonREASON_PUNT_CANARY
+	ReasonFirstDrop     = routerReasonREASON_DROP_RUNT
+	ReasonCount         = routerReasonREASON_COUNT
 )
 
 // ReservedUnits at the arena's start stay zero for ever: reference 0 and an absent page of groups point there.
-const ReservedUnits = reservedUnits
+const ReservedUnits = GroupsPerPage * 8 / UnitBytes
