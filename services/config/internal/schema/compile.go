@@ -43,7 +43,9 @@ func (c *compiler) compile() []error {
 		c.model.modules = append(c.model.modules, compiled)
 	}
 	for _, m := range sorted(c.set) {
-		for _, child := range yang.ToEntry(m).Dir {
+		top := yang.ToEntry(m)
+		c.errs = append(c.errs, top.GetErrors()...)
+		for _, child := range top.Dir {
 			c.add(c.model.root, child)
 		}
 	}

@@ -71,13 +71,16 @@ func scalar(path string, tv *gnmi.TypedValue) (lexical string, ok func(*Type) bo
 		return string(v.BytesVal), only(Binary), nil
 	case *gnmi.TypedValue_DoubleVal:
 		return strconv.FormatFloat(v.DoubleVal, 'f', -1, 64), only(Decimal64), nil
-	case *gnmi.TypedValue_FloatVal: //nolint:staticcheck // deprecated, still sent by older clients
+	case *gnmi.TypedValue_FloatVal:
+		//lint:ignore SA1019 older clients send it
 		return strconv.FormatFloat(float64(v.FloatVal), 'f', -1, 32), only(Decimal64), nil
-	case *gnmi.TypedValue_DecimalVal: //nolint:staticcheck // deprecated, still sent by older clients
-		if v.DecimalVal.GetPrecision() > 18 {
-			return "", nil, refuse(BadValue, path, "a decimal of precision %d is out of range", v.DecimalVal.GetPrecision())
+	case *gnmi.TypedValue_DecimalVal:
+		//lint:ignore SA1019 older clients send it
+		d := v.DecimalVal
+		if d.GetPrecision() > 18 {
+			return "", nil, refuse(BadValue, path, "a decimal of precision %d is out of range", d.GetPrecision())
 		}
-		return decimalText(v.DecimalVal.GetDigits(), int(v.DecimalVal.GetPrecision())), only(Decimal64), nil
+		return decimalText(d.GetDigits(), int(d.GetPrecision())), only(Decimal64), nil
 	case nil:
 		return "", nil, refuse(BadValue, path, "the value is missing")
 	}

@@ -9,6 +9,9 @@ import (
 	"github.com/ashlar-nos/ashlar/services/kit/gpath"
 )
 
+// maxElements bounds the work that a path with many "..." makes; models are nowhere near as deep.
+const maxElements = 128
+
 // Match is Resolve for paths that may also have "*" (one level) or "..." (any number of levels, also none) as elements:
 // every path that fits, none of them below another, in schema order. At the end "..." stands for everything below.
 // Fails as Resolve does, with UnknownPath when nothing fits.
@@ -22,6 +25,9 @@ func (m *Model) Match(p *gnmi.Path) ([]Path, error) {
 	}
 	if err := checkOrigin(p); err != nil {
 		return nil, err
+	}
+	if len(p.GetElem()) > maxElements {
+		return nil, refuse(BadPath, "/", "a path with wildcards has at most %d elements", maxElements)
 	}
 	w := &matcher{p: p, seen: map[place]bool{}}
 	if err := w.match(0, m.root, nil); err != nil {

@@ -23,8 +23,8 @@ func Join(prefix, path *gnmi.Path) (*gnmi.Path, error) {
 		return nil, refuse(BadPath, gpath.String(path), "an origin is given in the prefix and in the path")
 	}
 	for _, p := range []*gnmi.Path{prefix, path} {
-		if len(p.GetElem()) == 0 && len(p.GetElement()) > 0 { //nolint:staticcheck // refused so that it is not taken for the root
-			return nil, refuse(BadPath, "/", "the deprecated field element is not supported; use elem")
+		if err := checkElements(p); err != nil {
+			return nil, err
 		}
 	}
 	if prefix == nil && path != nil && path.GetTarget() == "" {
@@ -64,7 +64,13 @@ func checkOrigin(p *gnmi.Path) error {
 	if o := p.GetOrigin(); o != "" && o != Origin {
 		return refuse(Unsupported, gpath.String(p), "the origin %q is not supported; use %q or none", o, Origin)
 	}
-	if len(p.GetElem()) == 0 && len(p.GetElement()) > 0 { //nolint:staticcheck // refused so that it is not taken for the root
+	return checkElements(p)
+}
+
+// checkElements refuses paths in the form before gNMI 0.4, so that they are not taken for the root.
+func checkElements(p *gnmi.Path) error {
+	//lint:ignore SA1019 it is refused
+	if len(p.GetElem()) == 0 && len(p.GetElement()) > 0 {
 		return refuse(BadPath, "/", "the deprecated field element is not supported; use elem")
 	}
 	return nil
