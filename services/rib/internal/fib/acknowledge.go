@@ -73,6 +73,7 @@ func (o *Outbox) apply(b *Batch) {
 	for _, w := range b.Routes {
 		o.setAcked(w.slot, w.group)
 		w.slot.confirmed = true
+		w.slot.decisions++
 		if o.careful() {
 			o.setSent(w.slot, w.group) // a failed batch before this one took it back
 		}
@@ -96,7 +97,6 @@ func (o *Outbox) passed(b *Batch) {
 // swept: the dataplane has removed everything that this session did not repeat.
 func (o *Outbox) swept() {
 	o.synced = true
-	o.ids.cooled()
 	for s := range o.draining {
 		if s.sent == nil && !s.confirmed {
 			o.setAcked(s, nil)

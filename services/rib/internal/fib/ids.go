@@ -3,23 +3,11 @@
 
 package fib
 
-// idBits of a group's id count groups of one process; the bits above name the process, so that what an
-// earlier one left in the dataplane is not overwritten before it is swept.
-const (
-	idBits   = 24
-	idSpaces = 127
-)
-
-// ids hands out group numbers, 1 to 2^31-1.
+// ids hands out group numbers, 1 to 2^31-1, the lowest first as long as none came back. Numbers mean
+// something within one session only, so a number may be used again once nothing of the session names it.
 type ids struct {
-	base    uint32
-	next    uint32
-	free    []uint32
-	cooling []uint32 // given back while the dataplane may still use them
-}
-
-func newIDs(space uint64) ids {
-	return ids{base: uint32(space%idSpaces) << idBits, next: 1}
+	last uint32
+	free []uint32
 }
 
 func (i *ids) take() uint32 {
@@ -28,21 +16,8 @@ func (i *ids) take() uint32 {
 		i.free = i.free[:n-1]
 		return id
 	}
-	id := i.base + i.next
-	i.next++
-	return id
+	i.last++
+	return i.last
 }
 
-func (i *ids) give(id uint32, synced bool) {
-	if synced {
-		i.free = append(i.free, id)
-		return
-	}
-	i.cooling = append(i.cooling, id)
-}
-
-// cooled says that the dataplane has swept what earlier sessions left.
-func (i *ids) cooled() {
-	i.free = append(i.free, i.cooling...)
-	i.cooling = nil
-}
+func (i *ids) give(id uint32) { i.free = append(i.free, id) }

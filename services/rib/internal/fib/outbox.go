@@ -7,8 +7,6 @@ import "net/netip"
 
 // Config bounds an outbox.
 type Config struct {
-	// Space separates the group numbers of this process from those of earlier ones.
-	Space uint64
 	// BatchSize is the greatest number of routes, and of groups, in one transaction.
 	BatchSize int
 	// Window is the greatest number of transactions that wait for an acknowledgement.
@@ -24,11 +22,12 @@ type Outbox struct {
 
 	groups   queue[*Group]
 	slots    queue[*Slot]
-	clock    uint64 // of touches
-	settled  uint64 // every touch up to here is decided
-	gate     uint64 // no mark below it counts: it was touched before the session began
-	held     uint64 // settled, once the careful part is over
-	sequence uint64 // of batches in the session
+	urgent   queue[*Slot] // some of slots, once more: they go first
+	clock    uint64       // of touches
+	settled  uint64       // every touch up to here is decided
+	gate     uint64       // no mark below it counts: it was touched before the session began
+	held     uint64       // settled, once the careful part is over
+	sequence uint64       // of batches in the session
 
 	inflight []*Batch
 	failed   []*Batch
@@ -52,7 +51,6 @@ type Stats struct {
 func New(cfg Config) *Outbox {
 	return &Outbox{
 		cfg:      cfg,
-		ids:      newIDs(cfg.Space),
 		refusals: map[*Slot]Refusal{},
 		bad:      map[*Group]struct{}{},
 		draining: map[*Slot]struct{}{},
@@ -112,6 +110,15 @@ func (o *Outbox) Touch(s *Slot) {
 	s.force = true
 	o.forgive(s)
 	o.pushSlot(s)
+	o.Hurry(s)
+}
+
+// Hurry sends a prefix before others that wait. It keeps its place for the settled mark.
+func (o *Outbox) Hurry(s *Slot) {
+	if s.queued && !s.urgent {
+		s.urgent = true
+		o.urgent.push(s)
+	}
 }
 
 // Mark names everything touched until now; Settled reaches it when all of that is decided.
@@ -173,6 +180,7 @@ func (o *Outbox) forgive(s *Slot) {
 func (o *Outbox) refuse(s *Slot, r Refusal) {
 	s.refused = true
 	s.force = false
+	s.decisions++
 	o.refusals[s] = r
 }
 
@@ -267,7 +275,7 @@ func (o *Outbox) letGo(b *Batch) {
 func (o *Outbox) reclaim(g *Group) {
 	if g.retired && g.held == 0 {
 		g.retired = false
-		o.ids.give(g.id, o.synced)
+		o.ids.give(g.id)
 	}
 }
 

@@ -26,7 +26,7 @@ type rig struct {
 
 func newRig(batch, window int) *rig {
 	r := &rig{engine: fibtest.New(), slots: map[netip.Prefix]*fib.Slot{}}
-	r.outbox = fib.New(fib.Config{Space: 3, BatchSize: batch, Window: window, Released: func(s *fib.Slot) {
+	r.outbox = fib.New(fib.Config{BatchSize: batch, Window: window, Released: func(s *fib.Slot) {
 		delete(r.slots, s.Prefix())
 	}})
 	r.open(true)
@@ -156,6 +156,9 @@ func TestOutboxConverges(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"want": func(t *rapid.T) {
 				r.want(rapid.IntRange(0, 11).Draw(t, "prefix"), rapid.SampledFrom(r.groups).Draw(t, "group"))
+				if s := r.slots[prefix(rapid.IntRange(0, 11).Draw(t, "hurry"))]; s != nil {
+					r.outbox.Hurry(s)
+				}
 				if rapid.Bool().Draw(t, "at once") {
 					r.send()
 				}
@@ -291,7 +294,7 @@ func TestRestartSweepsAndKeepsForwarding(t *testing.T) {
 
 	next := newRig(8, 4) // another process before the same engine
 	next.engine = r.engine
-	next.outbox = fib.New(fib.Config{Space: 4, BatchSize: 8, Window: 4})
+	next.outbox = fib.New(fib.Config{BatchSize: 8, Window: 4})
 	next.open(false)
 	h := next.outbox.NewGroup(content(1))
 	for i := range 10 {

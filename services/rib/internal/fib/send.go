@@ -18,6 +18,11 @@ func (o *Outbox) Next() *Batch {
 		g.queued = false
 		o.addGroup(b, g)
 	}
+	for o.groups.empty() && !o.urgent.empty() && len(b.Routes) < o.cfg.BatchSize {
+		s := o.urgent.pop()
+		s.urgent = false
+		o.addSlot(b, s)
+	}
 	for o.groups.empty() && !o.slots.empty() && len(b.Routes) < o.cfg.BatchSize {
 		s := o.slots.pop()
 		s.queued = false

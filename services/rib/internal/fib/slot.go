@@ -14,10 +14,12 @@ type Slot struct {
 	acked  *Group // last acknowledged, of any session
 	seq    uint64
 
-	flying    int // batches in flight that name it
+	decisions uint32
+	flying    int32 // batches in flight that name it
 	queued    bool
 	confirmed bool // acked is of this session
 	draining  bool // nothing wished, something left
+	urgent    bool
 	force     bool // send even when nothing differs
 	refused   bool // Outbox.refusals says why
 }
@@ -30,6 +32,9 @@ func (s *Slot) Prefix() netip.Prefix { return s.prefix }
 
 // Wanted is the group that the prefix should use; nil when it should not be there.
 func (s *Slot) Wanted() *Group { return s.want }
+
+// Decisions counts how often the dataplane acknowledged or refused the prefix. It wraps.
+func (s *Slot) Decisions() uint32 { return s.decisions }
 
 // Installed reports whether the dataplane acknowledged exactly what is wished.
 func (s *Slot) Installed() bool {

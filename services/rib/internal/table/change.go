@@ -14,14 +14,14 @@ import (
 // has no host bits. NextHops may be reordered in place. It fails with a *FullError and no effect.
 func (t *Table) Set(prefix netip.Prefix, source *Source, mark uint32, paths ...Path) error {
 	e, known := t.entries.Get(prefix)
-	sets, err := t.acquire(prefix, paths)
+	sets, err := t.acquire(prefix, source, paths)
 	if err != nil {
 		return err
 	}
 	if known && t.repeat(e, source, mark, paths, sets) {
 		return nil
 	}
-	if t.paths-own(e, source)+len(paths) > t.limits.Paths {
+	if t.paths-own(e, source)+len(paths) > t.limits.Paths && !source.exempt {
 		t.discard(sets)
 		return &FullError{"paths", t.limits.Paths}
 	}
@@ -139,10 +139,10 @@ func (t *Table) changed(e *entry) {
 }
 
 // acquire finds or makes the set of each path. The result is valid until the next call.
-func (t *Table) acquire(prefix netip.Prefix, paths []Path) ([]*set, error) {
+func (t *Table) acquire(prefix netip.Prefix, source *Source, paths []Path) ([]*set, error) {
 	sets := t.scratch[:0]
 	for _, p := range paths {
-		s, err := t.intern(prefix, p)
+		s, err := t.intern(prefix, source, p)
 		if err != nil {
 			t.discard(sets)
 			return nil, err
@@ -153,7 +153,7 @@ func (t *Table) acquire(prefix netip.Prefix, paths []Path) ([]*set, error) {
 	return sets, nil
 }
 
-func (t *Table) intern(prefix netip.Prefix, p Path) (*set, error) {
+func (t *Table) intern(prefix netip.Prefix, source *Source, p Path) (*set, error) {
 	hops := normal(p.NextHops)
 	except := netip.Prefix{}
 	if p.Kind == fib.Forward {
@@ -163,7 +163,7 @@ func (t *Table) intern(prefix netip.Prefix, p Path) (*set, error) {
 	if s, ok := t.sets[string(t.key)]; ok {
 		return s, nil
 	}
-	if len(t.sets) >= t.limits.Sets {
+	if len(t.sets) >= t.limits.Sets && !source.exempt {
 		return nil, &FullError{"sets of next hops", t.limits.Sets}
 	}
 	s := &set{

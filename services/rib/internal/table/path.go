@@ -28,8 +28,9 @@ type Path struct {
 
 // Source is where paths come from: a protocol or a producer.
 type Source struct {
-	name  string
-	paths int
+	name   string
+	exempt bool // from the limits
+	paths  int
 }
 
 // Name is what the source calls itself, for example "static".

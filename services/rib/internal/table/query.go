@@ -25,6 +25,8 @@ type Status struct {
 	// Installed: the dataplane acknowledged it. Reason says why it is not, or why the path is not best.
 	Installed bool
 	Reason    string
+	// Missing says of each of NextHops why it cannot be used; empty when it can.
+	Missing []string
 }
 
 // Size is the number of prefixes, of paths and of distinct sets of next hops.
@@ -115,11 +117,26 @@ func (t *Table) Done(prefix netip.Prefix) bool {
 	return !ok || e.Wanted() == nil && e.Clean() || e.Installed()
 }
 
-// Touch sends a prefix to the dataplane again.
+// Touch sends a prefix to the dataplane again, first of all.
 func (t *Table) Touch(prefix netip.Prefix) {
 	if e, ok := t.entries.Get(prefix); ok {
 		t.outbox.Touch(&e.Slot)
 	}
+}
+
+// Hurry sends what is to be sent of a prefix first of all.
+func (t *Table) Hurry(prefix netip.Prefix) {
+	if e, ok := t.entries.Get(prefix); ok {
+		t.outbox.Hurry(&e.Slot)
+	}
+}
+
+// Decisions counts how often the dataplane acknowledged or refused a prefix.
+func (t *Table) Decisions(prefix netip.Prefix) uint32 {
+	if e, ok := t.entries.Get(prefix); ok {
+		return e.Decisions()
+	}
+	return 0
 }
 
 func (t *Table) status(e *entry, p *path) Status {
@@ -128,6 +145,8 @@ func (t *Table) status(e *entry, p *path) Status {
 		Prefix: e.Prefix(),
 		Source: p.source.name,
 		Best:   p == e.best,
+
+		Missing: p.set.outcome.missing,
 	}
 	switch {
 	case !p.set.outcome.ok:

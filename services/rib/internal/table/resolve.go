@@ -44,41 +44,44 @@ func (r *resolver) resolve(s *set) outcome {
 		return outcome{ok: true, content: fib.Content{Action: s.kind}}
 	case fib.Connected:
 		name := s.hops[0].Interface
-		if reason := r.missing(name); reason != "" {
-			return outcome{reason: reason}
-		}
-		return outcome{ok: true, content: fib.Content{
+		reason := r.missing(name)
+		return outcome{ok: reason == "", reason: reason, missing: []string{reason}, content: fib.Content{
 			Action: fib.Connected, Hops: []fib.Hop{{Interface: name, Weight: 1}},
 		}}
 	}
 	if s.except.IsValid() {
 		r.way = append(r.way, s.except)
 	}
-	a := r.forward(s)
+	a, missing := r.forward(s)
+	out := outcome{ok: a.reachable(), reason: a.reason, missing: missing}
 	switch {
 	case a.drop:
-		return outcome{ok: true, content: fib.Content{Action: fib.Drop}, reason: a.reason}
-	case len(a.hops) > 0:
-		return outcome{ok: true, content: fib.Content{Action: fib.Forward, Hops: a.hops}, reason: a.reason}
+		out.content = fib.Content{Action: fib.Drop}
+	case out.ok:
+		out.content = fib.Content{Action: fib.Forward, Hops: a.hops}
 	}
-	return outcome{reason: a.reason}
+	return out
 }
 
 // forward resolves next hops that are used together. Those that lead nowhere are left out; only when all
 // of the others discard does the set discard.
-func (r *resolver) forward(s *set) answer {
+func (r *resolver) forward(s *set) (_ answer, missing []string) {
 	var parts []part
 	var reasons []string
+	missing = make([]string, len(s.hops))
 	drop := false
-	for _, h := range s.hops {
+	for i, h := range s.hops {
 		a := r.nextHop(h)
 		switch {
 		case a.drop:
 			drop = true
 		case len(a.hops) > 0:
 			parts = append(parts, part{h.Weight, a.hops})
-		case len(reasons) < maxReasons:
-			reasons = append(reasons, a.reason)
+		default:
+			missing[i] = a.reason
+			if len(reasons) < maxReasons {
+				reasons = append(reasons, a.reason)
+			}
 		}
 	}
 	a := answer{reason: strings.Join(reasons, "; ")}
@@ -87,7 +90,7 @@ func (r *resolver) forward(s *set) answer {
 	} else {
 		a.drop = drop
 	}
-	return a
+	return a, missing
 }
 
 func (r *resolver) nextHop(h NextHop) answer {
@@ -163,7 +166,8 @@ func (r *resolver) path(p *path, a netip.Addr) answer {
 	case fib.Connected:
 		return r.nextHop(NextHop{Interface: p.set.hops[0].Interface, Address: a})
 	}
-	return r.forward(p.set)
+	got, _ := r.forward(p.set)
+	return got
 }
 
 // missing says why an interface cannot be used; empty when it can.

@@ -34,7 +34,8 @@ type set struct {
 type outcome struct {
 	ok      bool
 	content fib.Content
-	reason  string // why not, or which next hops of several are missing
+	reason  string   // why not, or which next hops of several are missing
+	missing []string // of each next hop, in the set's order; empty when it can be used
 }
 
 func (s *set) link(p *path) {

@@ -47,6 +47,7 @@ type Table struct {
 	watchedInterfaces map[string]watchers
 
 	paths        int
+	resolutions  uint64
 	dirtyEntries []*entry
 	dirtySets    []*set
 	emptySets    []*set
@@ -81,6 +82,14 @@ func (t *Table) Source(name string) *Source {
 		s = &Source{name: name}
 		t.sources[name] = s
 	}
+	return s
+}
+
+// OwnSource is Source for what the device itself needs and is few by nature: no limit applies to it, so
+// that Set cannot fail.
+func (t *Table) OwnSource(name string) *Source {
+	s := t.Source(name)
+	s.exempt = true
 	return s
 }
 
@@ -125,6 +134,9 @@ func (t *Table) RemoveInterface(name string) {
 	t.soil(t.watchedInterfaces[name])
 }
 
+// Resolutions grows whenever a next hop became usable, ceased to be, or is missing for another reason.
+func (t *Table) Resolutions() uint64 { return t.resolutions }
+
 // Settle puts the changes since the last call into effect: it resolves the sets that could see one,
 // chooses the best path of each prefix concerned and tells the outbox.
 func (t *Table) Settle() {
@@ -154,7 +166,11 @@ func (t *Table) Settle() {
 func (t *Table) refresh(s *set) {
 	was := s.outcome.ok
 	r := resolver{t: t}
-	s.outcome = r.resolve(s)
+	next := r.resolve(s)
+	if was != next.ok || !slices.Equal(s.outcome.missing, next.missing) {
+		t.resolutions++
+	}
+	s.outcome = next
 	t.watch(s, r.addresses, r.interfaces)
 	if s.outcome.ok {
 		t.outbox.SetContent(s.group, s.outcome.content)

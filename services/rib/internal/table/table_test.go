@@ -20,7 +20,7 @@ import (
 var generous = Limits{Paths: 1 << 22, Sets: 1 << 18, Steps: math.MaxInt}
 
 func newTable(limits Limits) *Table {
-	t := New(limits, fib.Config{Space: 1, BatchSize: 4096, Window: 8})
+	t := New(limits, fib.Config{BatchSize: 4096, Window: 8})
 	t.Outbox().Begin(t.Slots(), true)
 	return t
 }

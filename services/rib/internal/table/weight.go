@@ -12,7 +12,7 @@ import (
 
 const (
 	// MaxNextHops is the greatest number of next hops of a route, as given and as resolved.
-	MaxNextHops = 256
+	MaxNextHops = 128
 	// maxWeight bounds weights: greater ones are cut where they are given and scaled where they result.
 	maxWeight = 1 << 16
 	// maxScale bounds the common denominator of the shares.

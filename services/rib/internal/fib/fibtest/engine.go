@@ -16,16 +16,19 @@ import (
 	"github.com/ashlar-nos/ashlar/services/rib/internal/fib"
 )
 
+// Group is a next-hop group in the table.
+type Group struct{ Content fib.Content }
+
 // Route is a prefix in the table.
 type Route struct {
-	Group      uint32
+	Group      *Group
 	generation uint64
 }
 
-// Engine is the table. Its content outlives sessions, as pinned maps do.
+// Engine is the table. Its routes outlive sessions, as pinned maps do; the numbers of groups do not.
 type Engine struct {
 	Routes map[netip.Prefix]Route
-	Groups map[uint32]fib.Content
+	Groups map[uint32]*Group // of the session
 
 	// MaxRoutes and MaxGroups are limits; 0 means none.
 	MaxRoutes, MaxGroups int
@@ -40,95 +43,117 @@ type Engine struct {
 
 // New returns an empty engine.
 func New() *Engine {
-	return &Engine{Routes: map[netip.Prefix]Route{}, Groups: map[uint32]fib.Content{}}
+	return &Engine{Routes: map[netip.Prefix]Route{}, Groups: map[uint32]*Group{}}
 }
 
 // Open begins a session.
-func (e *Engine) Open() { e.generation++ }
+func (e *Engine) Open() {
+	e.generation++
+	clear(e.Groups)
+}
 
-// Group is a group of a transaction.
-type Group struct {
+// GroupWrite is a group of a transaction.
+type GroupWrite struct {
 	ID      uint32
 	Content fib.Content
 }
 
-// Change is a route of a transaction; group 0 withdraws.
-type Change struct {
+// RouteWrite is a route of a transaction; group 0 withdraws.
+type RouteWrite struct {
 	Prefix netip.Prefix
 	Group  uint32
 }
 
+// transaction is the state that a batch works towards.
+type transaction struct {
+	*Engine
+	routes   map[netip.Prefix]Route
+	groups   map[uint32]*Group
+	contents map[*Group]fib.Content
+}
+
 // Apply is one transaction: all of it or nothing.
-func (e *Engine) Apply(groups []Group, changes []Change) *fib.Failure {
+func (e *Engine) Apply(groups []GroupWrite, routes []RouteWrite) *fib.Failure {
 	if e.Flaw != nil && e.Flaw() {
 		return &fib.Failure{Refusal: fib.Refusal{Reason: "flaw", Code: int32(codes.Internal)}}
 	}
-	routes, all := maps.Clone(e.Routes), maps.Clone(e.Groups)
+	t := &transaction{e, maps.Clone(e.Routes), maps.Clone(e.Groups), map[*Group]fib.Content{}}
 	for _, g := range groups {
-		for _, h := range g.Content.Hops {
-			if e.Poison != "" && h.Interface == e.Poison {
-				return &fib.Failure{Refusal: fib.Refusal{Reason: "poisoned", Code: int32(codes.InvalidArgument)}}
-			}
-		}
-		all[g.ID] = g.Content
-	}
-	for _, c := range changes {
-		if f := e.change(routes, all, c); f != nil {
+		if f := t.group(g); f != nil {
 			return f
 		}
 	}
-	collect(routes, all)
-	if e.MaxGroups > 0 && len(all) > e.MaxGroups {
+	for _, r := range routes {
+		if f := t.route(r); f != nil {
+			return f
+		}
+	}
+	t.collect()
+	if e.MaxGroups > 0 && len(t.groups) > e.MaxGroups {
 		return full("", "groups", e.MaxGroups)
 	}
-	e.Routes, e.Groups = routes, all
+	for g, content := range t.contents {
+		g.Content = content
+	}
+	e.Routes, e.Groups = t.routes, t.groups
 	e.Applied++
 	return nil
 }
 
-func (e *Engine) change(routes map[netip.Prefix]Route, groups map[uint32]fib.Content, c Change) *fib.Failure {
-	if c.Group == 0 {
-		delete(routes, c.Prefix)
+func (t *transaction) group(w GroupWrite) *fib.Failure {
+	for _, h := range w.Content.Hops {
+		if t.Poison != "" && h.Interface == t.Poison {
+			return &fib.Failure{Refusal: fib.Refusal{Reason: "poisoned", Code: int32(codes.InvalidArgument)}}
+		}
+	}
+	g := t.groups[w.ID]
+	if g == nil {
+		g = &Group{}
+		t.groups[w.ID] = g
+	}
+	t.contents[g] = w.Content
+	return nil
+}
+
+func (t *transaction) route(w RouteWrite) *fib.Failure {
+	if w.Group == 0 {
+		delete(t.routes, w.Prefix)
 		return nil
 	}
-	if _, ok := groups[c.Group]; !ok {
-		return &fib.Failure{Route: c.Prefix.String(), Refusal: fib.Refusal{
-			Reason: fmt.Sprintf("group %d does not exist", c.Group), Code: int32(codes.FailedPrecondition),
+	g := t.groups[w.Group]
+	if g == nil {
+		return &fib.Failure{Route: w.Prefix.String(), Refusal: fib.Refusal{
+			Reason: fmt.Sprintf("group %d does not exist", w.Group), Code: int32(codes.FailedPrecondition),
 		}}
 	}
-	routes[c.Prefix] = Route{c.Group, e.generation}
-	if e.MaxRoutes > 0 && len(routes) > e.MaxRoutes {
-		return full(c.Prefix.String(), "routes", e.MaxRoutes)
+	t.routes[w.Prefix] = Route{g, t.generation}
+	if t.MaxRoutes > 0 && len(t.routes) > t.MaxRoutes {
+		return full(w.Prefix.String(), "routes", t.MaxRoutes)
 	}
 	return nil
 }
 
+// collect forgets the groups that no route of the session uses.
+func (t *transaction) collect() {
+	used := map[*Group]bool{}
+	for _, r := range t.routes {
+		used[r.Group] = true
+	}
+	maps.DeleteFunc(t.groups, func(_ uint32, g *Group) bool { return !used[g] })
+}
+
 // EndOfSync sweeps what the session has not repeated.
 func (e *Engine) EndOfSync() {
-	for p, r := range e.Routes {
-		if r.generation != e.generation {
-			delete(e.Routes, p)
-		}
-	}
-	collect(e.Routes, e.Groups)
+	maps.DeleteFunc(e.Routes, func(_ netip.Prefix, r Route) bool { return r.generation != e.generation })
 }
 
 // Content is what happens to packets for a prefix.
 func (e *Engine) Content(p netip.Prefix) (fib.Content, bool) {
 	r, ok := e.Routes[p]
-	return e.Groups[r.Group], ok
-}
-
-func collect(routes map[netip.Prefix]Route, groups map[uint32]fib.Content) {
-	used := map[uint32]bool{}
-	for _, r := range routes {
-		used[r.Group] = true
+	if !ok {
+		return fib.Content{}, false
 	}
-	for id := range groups {
-		if !used[id] {
-			delete(groups, id)
-		}
-	}
+	return r.Group.Content, true
 }
 
 func full(route, limit string, value int) *fib.Failure {
@@ -143,13 +168,13 @@ func (e *Engine) Take(b *fib.Batch) *fib.Failure {
 		e.EndOfSync()
 		return nil
 	}
-	groups := make([]Group, len(b.Groups))
+	groups := make([]GroupWrite, len(b.Groups))
 	for i, w := range b.Groups {
-		groups[i] = Group{w.ID(), w.Content}
+		groups[i] = GroupWrite{w.ID(), w.Content}
 	}
-	changes := make([]Change, len(b.Routes))
+	changes := make([]RouteWrite, len(b.Routes))
 	for i, w := range b.Routes {
-		changes[i] = Change{w.Prefix(), w.Group()}
+		changes[i] = RouteWrite{w.Prefix(), w.Group()}
 	}
 	if f := e.Apply(groups, changes); f != nil {
 		f.Sequence = b.Sequence
