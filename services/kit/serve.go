@@ -99,6 +99,7 @@ func (rt *Runtime) finish(cancel context.CancelFunc, ran <-chan error) error {
 		rt.grpc.Stop()
 		return errors.New("did not drain in time")
 	}
+	rt.Telemetry.End()
 	stopped := make(chan struct{})
 	go func() { rt.grpc.GracefulStop(); close(stopped) }()
 	select {

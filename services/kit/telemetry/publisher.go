@@ -26,6 +26,8 @@ type Publisher struct {
 	mu          sync.Mutex
 	leaves      map[string]*leaf
 	subscribers map[*subscriber]struct{}
+	end         sync.Once
+	ended       chan struct{}
 }
 
 type leaf struct {
@@ -36,8 +38,12 @@ type leaf struct {
 
 // NewPublisher returns an empty publisher.
 func NewPublisher() *Publisher {
-	return &Publisher{leaves: map[string]*leaf{}, subscribers: map[*subscriber]struct{}{}}
+	return &Publisher{leaves: map[string]*leaf{}, subscribers: map[*subscriber]struct{}{}, ended: make(chan struct{})}
 }
+
+// End ends every subscription with UNAVAILABLE, so that a component that drains does not wait for those who
+// listen to it: they come again to its successor. Publishing goes on to be possible and reaches nobody.
+func (p *Publisher) End() { p.end.Do(func() { close(p.ended) }) }
 
 // Publish sets leaves and deletes subtrees, deletes first, as of one moment. Paths are absolute, for example
 // "/interfaces/interface[name=ge0]/state/mtu"; values are bool, signed and unsigned integers, float64, string,

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"pgregory.net/rapid"
 
@@ -133,4 +135,17 @@ func TestValueTypes(t *testing.T) {
 		}
 	}()
 	p.Publish(time.Now(), map[string]any{"/v": struct{}{}})
+}
+
+func TestEndOfThePublisherEndsSubscriptions(t *testing.T) {
+	p := telemetry.NewPublisher()
+	stream := subscribe(t, p)
+	if m, err := stream.Recv(); err != nil || m.GetSynced() == nil {
+		t.Fatalf("%v, %v; want synced", m, err)
+	}
+	p.End()
+	p.End()
+	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("after the end: %v, want UNAVAILABLE", err)
+	}
 }

@@ -5,6 +5,8 @@ package telemetry
 
 import (
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	gnmi "github.com/openconfig/gnmi/proto/gnmi"
 
@@ -52,6 +54,8 @@ func (s *Server) Subscribe(_ *telemetryv1.SubscribeRequest, stream grpc.ServerSt
 		select {
 		case <-stream.Context().Done():
 			return nil
+		case <-s.publisher.ended:
+			return status.Error(codes.Unavailable, "the component drains")
 		case <-sub.changed:
 			if err := send(stream, s.publisher.take(sub)); err != nil {
 				return err
