@@ -82,6 +82,10 @@ type tree struct {
 // list fetches a list of the model. An absent one is empty.
 func (s *session) list(ctx context.Context, container, entry, key string) (*tree, error) {
 	notifications, err := s.fetch(ctx, "all", []*gnmi.Path{gpath.MustParse("/" + container)})
+	var refusal *fail.Error
+	if errors.As(err, &refusal) && refusal.Absent {
+		err = nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ import (
 // gnmiSocket is the file name of the unix socket on which config serves gNMI to this machine.
 const gnmiSocket = "gnmi.sock"
 
+// supervisorSocket is there as long as a device runs.
+const supervisorSocket = "supervisor.sock"
+
 // maxMessage bounds an answer: a whole configuration may be in one.
 const maxMessage = 256 << 20
 
@@ -120,7 +123,7 @@ func (d *Device) GNMI() (gnmi.GNMIClient, fail.Place, error) {
 		path = filepath.Join(d.run, gnmiSocket)
 	}
 	conn, err := d.dial(path)
-	return gnmi.NewGNMIClient(conn), fail.Place{Address: path, Local: true, Component: "config"}, err
+	return gnmi.NewGNMIClient(conn), d.local(path, "config"), err
 }
 
 // Component returns a connection to a component's own socket. Only a device on this machine has one.
@@ -131,7 +134,13 @@ func (d *Device) Component(name string) (*grpc.ClientConn, fail.Place, error) {
 	}
 	path := filepath.Join(d.run, name+".sock")
 	conn, err := d.dial(path)
-	return conn, fail.Place{Address: path, Local: true, Component: name}, err
+	return conn, d.local(path, name), err
+}
+
+// local describes a socket of this machine for errors.
+func (d *Device) local(path, component string) fail.Place {
+	_, err := os.Stat(filepath.Join(d.run, supervisorSocket))
+	return fail.Place{Address: path, Local: true, Component: component, Running: err == nil}
 }
 
 func (d *Device) dial(socket string) (*grpc.ClientConn, error) {

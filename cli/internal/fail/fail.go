@@ -30,6 +30,8 @@ type Error struct {
 	Code int
 	// Text says what is wrong, Hint what to do about it; Hint may be empty.
 	Text, Hint string
+	// Absent: what was asked for is not there (NOT_FOUND).
+	Absent bool
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -51,6 +53,8 @@ type Place struct {
 	Local   bool
 	// Component that serves the address.
 	Component string
+	// Running: the device's supervisor has its socket, whatever this component does.
+	Running bool
 }
 
 // Explain turns the error of a call to a place into one for the operator. nil stays nil.
@@ -70,17 +74,19 @@ func Explain(err error, at Place) error {
 	case codes.Unavailable:
 		return unavailable(s, at)
 	case codes.DeadlineExceeded:
-		return &Error{Unreachable, fmt.Sprintf("%s does not answer in time", at.Address), unanswered(at)}
+		return &Error{Code: Unreachable, Text: fmt.Sprintf("%s does not answer in time", at.Address), Hint: unanswered(at)}
 	case codes.Canceled:
-		return &Error{Refused, "interrupted", ""}
+		return &Error{Code: Refused, Text: "interrupted"}
 	case codes.Unauthenticated:
-		return &Error{Refused, message(s), "give --user and --password, or --cert and --key of a client certificate that the device's authority signed"}
+		return &Error{Code: Refused, Text: message(s), Hint: "give --user and --password, or --cert and --key of a client certificate that the device's authority signed"}
 	case codes.PermissionDenied:
-		return &Error{Refused, message(s), denied(at)}
+		return &Error{Code: Refused, Text: message(s), Hint: denied(at)}
 	case codes.Unimplemented:
-		return &Error{Refused, message(s), "the device runs a version that does not offer this; see `ashlar status`"}
+		return &Error{Code: Refused, Text: message(s), Hint: "the device runs a version that does not offer this; see `ashlar status`"}
+	case codes.NotFound:
+		return &Error{Code: Refused, Text: message(s), Absent: true}
 	default:
-		return &Error{Refused, message(s), ""}
+		return &Error{Code: Refused, Text: message(s)}
 	}
 }
 
@@ -105,6 +111,9 @@ func unavailable(s *status.Status, at Place) *Error {
 	text := s.Message()
 	e := &Error{Code: Unreachable}
 	switch {
+	case strings.Contains(text, "no such file or directory") && at.Running:
+		e.Text = fmt.Sprintf("the device has no %s component: there is no %s", at.Component, at.Address)
+		e.Hint = "see `ashlar status`"
 	case strings.Contains(text, "no such file or directory"):
 		e.Text = fmt.Sprintf("the device is not running: there is no %s", at.Address)
 		e.Hint = "start it (systemctl start ashlard), or say with --root or --socket where it is"

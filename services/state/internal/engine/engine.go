@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/version"
@@ -59,6 +60,7 @@ type Engine struct {
 	lock   *os.File
 	etcd   *embed.Etcd
 	client *clientv3.Client
+	ready  atomic.Bool
 	close  sync.Once
 }
 
@@ -86,7 +88,7 @@ func (e *Engine) start(ctx context.Context, cfg Config) error {
 	}
 	// The segment size is a variable of etcd's own; every engine of a process sets the same value.
 	wal.SegmentSizeBytes = walSegmentBytes
-	etcd, err := launch(settings(data, cfg))
+	etcd, err := launch(settings(data, cfg, &e.ready))
 	if err != nil {
 		return diagnose(data, err)
 	}
@@ -103,6 +105,7 @@ func (e *Engine) start(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("etcd in %s is not ready after %v: the disk is too slow or stuck", data, readyTimeout)
 	}
 	e.client = v3client.New(etcd.Server)
+	e.ready.Store(true)
 	return nil
 }
 
@@ -116,7 +119,7 @@ func launch(cfg *embed.Config) (etcd *embed.Etcd, err error) {
 	return embed.StartEtcd(cfg)
 }
 
-func settings(data string, cfg Config) *embed.Config {
+func settings(data string, cfg Config, ready *atomic.Bool) *embed.Config {
 	c := embed.NewConfig()
 	c.Name, c.Dir = memberName, data
 	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
@@ -130,7 +133,7 @@ func settings(data string, cfg Config) *embed.Config {
 	c.SnapshotCount, c.SnapshotCatchUpEntries = snapshotCount, catchUpEntries
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "0"
 	c.WarningApplyDuration, c.WarningUnaryRequestDuration = time.Second, 2*time.Second
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger(cfg.Log))
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger(cfg.Log, ready))
 	return c
 }
 

@@ -6,22 +6,30 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-// logger makes etcd log through slog. etcd tells at "info" what belongs to "debug" here. What etcd calls
-// fatal panics instead of ending the process, so that Open can explain it and deferred calls run.
-func logger(to *slog.Logger) *zap.Logger {
-	return zap.New(core{to: to.With("part", "etcd")}, zap.WithFatalHook(zapcore.WriteThenPanic))
+// logger makes etcd log through slog. etcd tells at "info" what belongs to "debug" here; while it starts it
+// warns of what is as it should be, and Open reports what is not, so that until ready is set only "debug" is written.
+// What etcd calls fatal panics instead of ending the process, so that Open can explain it and deferred
+// calls run.
+func logger(to *slog.Logger, ready *atomic.Bool) *zap.Logger {
+	return zap.New(core{to: to.With("part", "etcd"), ready: ready}, zap.WithFatalHook(zapcore.WriteThenPanic))
 }
 
 // core is a zapcore.Core that writes to slog.
-type core struct{ to *slog.Logger }
+type core struct {
+	to    *slog.Logger
+	ready *atomic.Bool
+}
 
-func level(l zapcore.Level) slog.Level {
+func (c core) level(l zapcore.Level) slog.Level {
 	switch {
+	case !c.ready.Load():
+		return slog.LevelDebug
 	case l >= zapcore.ErrorLevel:
 		return slog.LevelError
 	case l == zapcore.WarnLevel:
@@ -32,11 +40,11 @@ func level(l zapcore.Level) slog.Level {
 }
 
 // Enabled implements zapcore.LevelEnabler.
-func (c core) Enabled(l zapcore.Level) bool { return c.to.Enabled(context.Background(), level(l)) }
+func (c core) Enabled(l zapcore.Level) bool { return c.to.Enabled(context.Background(), c.level(l)) }
 
 // With implements zapcore.Core.
 func (c core) With(fields []zapcore.Field) zapcore.Core {
-	return core{to: c.to.With(attributes(fields)...)}
+	return core{to: c.to.With(attributes(fields)...), ready: c.ready}
 }
 
 // Check implements zapcore.Core.
@@ -49,7 +57,7 @@ func (c core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedE
 
 // Write implements zapcore.Core.
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	c.to.Log(context.Background(), level(e.Level), e.Message, attributes(fields)...)
+	c.to.Log(context.Background(), c.level(e.Level), e.Message, attributes(fields)...)
 	return nil
 }
 
