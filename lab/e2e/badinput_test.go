@@ -107,13 +107,13 @@ func TestUnreachableNextHopIsPending(t *testing.T) {
 	r := configured(t)
 	const route = "/network-instances/network-instance[name=DEFAULT]/protocols/protocol[identifier=STATIC][name=static]/static-routes/static[prefix=10.50.0.0/16]/next-hops/next-hop[index=1]"
 	r.operate(t, route+"/config/next-hop=172.16.0.1")
-	r.becomes(t, route+"/state/ashlar-routing:resolved", "false")
-	reason, err := r.get(t.Context(), route+"/state/ashlar-routing:unresolved-reason", gnmi.GetRequest_STATE)
+	r.becomes(t, route+"/state/resolved", "false")
+	reason, err := r.get(t.Context(), route+"/state/unresolved-reason", gnmi.GetRequest_STATE)
 	if err != nil || !strings.Contains(reason, "172.16.0.1") {
 		t.Errorf("reason %s, %v; want one that names the next hop", reason, err)
 	}
 	r.operate(t, "/network-instances/network-instance[name=DEFAULT]/protocols/protocol[identifier=STATIC][name=static]/static-routes/static[prefix=172.16.0.0/24]/next-hops/next-hop[index=1]/config/next-hop=198.51.100.10")
-	r.becomes(t, route+"/state/ashlar-routing:resolved", "true")
+	r.becomes(t, route+"/state/resolved", "true")
 	r.answers(t, everywhere...)
 }
 
