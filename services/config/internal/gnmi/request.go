@@ -74,8 +74,9 @@ func checkModels(model *schema.Model, use []*pb.ModelData) error {
 // join is the prefix and the path as one absolute path, checked for what the wire could still carry.
 func join(prefix, path *pb.Path) (*pb.Path, error) {
 	for _, p := range []*pb.Path{prefix, path} {
+		// Clients may send both fields for the sake of old servers; the old one alone would be read as the root.
 		//nolint:staticcheck // the deprecated field must be refused, not ignored
-		if len(p.GetElement()) > 0 {
+		if len(p.GetElement()) > 0 && len(p.GetElem()) == 0 {
 			return nil, status.Errorf(codes.InvalidArgument, "path %v uses the field element, which gNMI 0.4 replaced by elem", p.GetElement())
 		}
 	}

@@ -6,7 +6,6 @@ package northbound
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -27,6 +26,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ashlar-nos/ashlar/services/config/internal/access"
+	"github.com/ashlar-nos/ashlar/services/config/internal/accesstest"
 	"github.com/ashlar-nos/ashlar/services/kit/peer"
 )
 
@@ -50,13 +50,13 @@ func (whoami) Capabilities(context.Context, *pb.CapabilityRequest) (*pb.Capabili
 type house struct {
 	t         *testing.T
 	dir       string
-	authority *authority
+	authority *accesstest.Authority
 	tcp, unix net.Addr
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), authority: newAuthority(t)}
+	h := &house{t: t, dir: t.TempDir(), authority: accesstest.NewAuthority(t)}
 	users, err := access.NewUsers(filepath.Join(h.dir, "users.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -94,31 +94,9 @@ func (h *house) serve(s *Server, network, address string) net.Addr {
 
 // furnish writes certificates and users.
 func (h *house) furnish() {
-	h.authority.install(h.dir)
-	h.users(map[string]access.Role{"alice": access.Operator, "bob": access.Viewer, "carol": "janitor"})
-}
-
-// users writes the users' file; everybody's password is the name, twice.
-func (h *house) users(roles map[string]access.Role) {
-	h.t.Helper()
-	var list []map[string]string
-	for name, role := range roles {
-		hash, err := access.HashPassword(name + name)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		list = append(list, map[string]string{"name": name, "password_hash": hash, "role": string(role)})
-	}
-	text, err := json.Marshal(list)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(h.dir, "users.new"), text, 0o600); err != nil {
-		h.t.Fatal(err)
-	}
-	if err := os.Rename(filepath.Join(h.dir, "users.new"), filepath.Join(h.dir, "users.json")); err != nil {
-		h.t.Fatal(err)
-	}
+	h.authority.Install(h.dir)
+	accesstest.WriteUsers(h.t, filepath.Join(h.dir, "users.json"),
+		map[string]access.Role{"alice": access.Operator, "bob": access.Viewer, "carol": "janitor"})
 }
 
 func (h *house) dial(creds credentials.TransportCredentials, options ...grpc.DialOption) pb.GNMIClient {
@@ -144,7 +122,7 @@ func (h *house) conn(address string, creds credentials.TransportCredentials, opt
 }
 
 func (h *house) tls(certificates ...tls.Certificate) credentials.TransportCredentials {
-	config := &tls.Config{RootCAs: h.authority.pool(), ServerName: "device"}
+	config := &tls.Config{RootCAs: h.authority.Pool(), ServerName: "device"}
 	for _, c := range certificates {
 		// Sent whether or not the server's authority signed it.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c, nil }
@@ -164,9 +142,9 @@ func as(t *testing.T, name, password string) context.Context {
 func TestWhoGetsIn(t *testing.T) {
 	h := newHouse(t)
 	h.furnish()
-	stranger := newAuthority(t)
+	stranger := accesstest.NewAuthority(t)
 	hour := time.Now().Add(time.Hour)
-	selfSigned := (&authority{t: t}).sign(template("alice", hour))
+	selfSigned := accesstest.SelfSigned(t, "alice", hour)
 	for _, tt := range []struct {
 		desc           string
 		creds          credentials.TransportCredentials
@@ -175,22 +153,22 @@ func TestWhoGetsIn(t *testing.T) {
 		who            string
 	}{
 		{desc: "nothing", creds: h.tls(), want: codes.Unauthenticated},
-		{desc: "certificate", creds: h.tls(h.authority.client("alice", hour)), who: "alice by certificate"},
+		{desc: "certificate", creds: h.tls(h.authority.Client("alice", hour)), who: "alice by certificate"},
 		{desc: "password", creds: h.tls(), name: "alice", password: "alicealice", who: "alice by password"},
 		{desc: "wrong password", creds: h.tls(), name: "alice", password: "bobbob", want: codes.Unauthenticated},
 		{desc: "empty password", creds: h.tls(), name: "alice", want: codes.Unauthenticated},
 		{desc: "unknown user", creds: h.tls(), name: "mallory", password: "x", want: codes.Unauthenticated},
-		{desc: "certificate, but the password sent with it is wrong", creds: h.tls(h.authority.client("alice", hour)),
+		{desc: "certificate, but the password sent with it is wrong", creds: h.tls(h.authority.Client("alice", hour)),
 			name: "alice", password: "x", want: codes.Unauthenticated},
-		{desc: "certificate and password of another user", creds: h.tls(h.authority.client("alice", hour)),
+		{desc: "certificate and password of another user", creds: h.tls(h.authority.Client("alice", hour)),
 			name: "bob", password: "bobbob", who: "bob by password"},
-		{desc: "certificate of a user who is gone", creds: h.tls(h.authority.client("mallory", hour)), want: codes.Unauthenticated},
-		{desc: "unknown role", creds: h.tls(h.authority.client("carol", hour)), want: codes.PermissionDenied},
-		{desc: "expired certificate", creds: h.tls(h.authority.client("alice", time.Now().Add(-time.Hour))), want: codes.Unavailable},
+		{desc: "certificate of a user who is gone", creds: h.tls(h.authority.Client("mallory", hour)), want: codes.Unauthenticated},
+		{desc: "unknown role", creds: h.tls(h.authority.Client("carol", hour)), want: codes.PermissionDenied},
+		{desc: "expired certificate", creds: h.tls(h.authority.Client("alice", time.Now().Add(-time.Hour))), want: codes.Unavailable},
 		{desc: "self-signed certificate", creds: h.tls(selfSigned), want: codes.Unavailable},
-		{desc: "another authority's certificate", creds: h.tls(stranger.client("alice", hour)), want: codes.Unavailable},
+		{desc: "another authority's certificate", creds: h.tls(stranger.Client("alice", hour)), want: codes.Unavailable},
 		{desc: "plaintext", creds: insecure.NewCredentials(), want: codes.Unavailable},
-		{desc: "TLS 1.2", creds: credentials.NewTLS(&tls.Config{RootCAs: h.authority.pool(), ServerName: "device", MaxVersion: tls.VersionTLS12}),
+		{desc: "TLS 1.2", creds: credentials.NewTLS(&tls.Config{RootCAs: h.authority.Pool(), ServerName: "device", MaxVersion: tls.VersionTLS12}),
 			want: codes.Unavailable},
 	} {
 		t.Run(tt.desc, func(t *testing.T) {
@@ -219,7 +197,7 @@ func TestRolesBound(t *testing.T) {
 		t.Errorf("Set by an operator: %v", err)
 	}
 	// A user who was removed is out with the next call, on the same connection.
-	h.users(map[string]access.Role{"alice": access.Operator})
+	accesstest.WriteUsers(t, filepath.Join(h.dir, "users.json"), map[string]access.Role{"alice": access.Operator})
 	if _, err := client.Get(as(t, "bob", "bobbob"), &pb.GetRequest{}); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("Get by a removed user: %v, want Unauthenticated", err)
 	}

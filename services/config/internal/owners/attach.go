@@ -34,6 +34,8 @@ const (
 type House interface {
 	// Ready blocks until the configuration is loaded.
 	Ready(ctx context.Context) error
+	// Stopped is closed when no more transactions will come; the streams end then.
+	Stopped() <-chan struct{}
 	// Check says whether the model knows a pattern.
 	Check(pattern *gnmi.Path) error
 	// Declare calls take while no commit is under way and stores what the registry declares after it. It
@@ -178,6 +180,8 @@ func (s *Server) restore(ctx context.Context, st stream, in <-chan incoming, ses
 	case got = <-in:
 	case <-session.ended:
 		return wireError(session.cause)
+	case <-s.house.Stopped():
+		return status.Error(codes.Unavailable, "the configuration service is shutting down")
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -231,6 +235,8 @@ func (s *Server) converse(ctx context.Context, st stream, in <-chan incoming, se
 			}
 		case <-session.ended:
 			return wireError(session.cause)
+		case <-s.house.Stopped():
+			return status.Error(codes.Unavailable, "the configuration service is shutting down")
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -1,7 +1,8 @@
 // Copyright The Ashlar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package northbound
+// Package accesstest makes certificates and users for tests.
+package accesstest
 
 import (
 	"crypto/ecdsa"
@@ -19,16 +20,17 @@ import (
 	"time"
 )
 
-// authority signs certificates for tests.
-type authority struct {
-	t    *testing.T
+// Authority signs certificates.
+type Authority struct {
+	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T) *authority {
+// NewAuthority returns an authority of its own.
+func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
-	a := &authority{t: t}
+	a := &Authority{t: t}
 	template := template("authority", time.Now().Add(time.Hour))
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
 	pair := a.sign(template)
@@ -50,7 +52,7 @@ func template(name string, until time.Time) *x509.Certificate {
 }
 
 // sign issues a certificate; without a certificate of its own the authority makes a self-signed one.
-func (a *authority) sign(template *x509.Certificate) tls.Certificate {
+func (a *Authority) sign(template *x509.Certificate) tls.Certificate {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -71,31 +73,44 @@ func (a *authority) sign(template *x509.Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-func (a *authority) client(name string, until time.Time) tls.Certificate {
+// Client issues a certificate for a user, valid until then.
+func (a *Authority) Client(name string, until time.Time) tls.Certificate {
 	return a.sign(template(name, until))
 }
 
-func (a *authority) pool() *x509.CertPool {
+// Pool trusts the authority.
+func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return pool
 }
 
-// install writes the server's files.
-func (a *authority) install(dir string) {
+// SelfSigned is a certificate for a user that nobody else signed.
+func SelfSigned(t testing.TB, name string, until time.Time) tls.Certificate {
+	return (&Authority{t: t}).sign(template(name, until))
+}
+
+// Install writes server.crt, server.key and ca.crt.
+func (a *Authority) Install(dir string) {
 	a.t.Helper()
-	pair := a.client("device", time.Now().Add(time.Hour))
+	a.Write(dir, "server", a.Client("device", time.Now().Add(time.Hour)))
+	a.write(filepath.Join(dir, "ca.crt"), "CERTIFICATE", a.cert.Raw)
+}
+
+// Write writes a certificate and its key as <name>.crt and <name>.key.
+func (a *Authority) Write(dir, name string, pair tls.Certificate) {
+	a.t.Helper()
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{
-		"server.crt": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
-		"server.key": {Type: "PRIVATE KEY", Bytes: key},
-		"ca.crt":     {Type: "CERTIFICATE", Bytes: a.cert.Raw},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
+	a.write(filepath.Join(dir, name+".crt"), "CERTIFICATE", pair.Certificate[0])
+	a.write(filepath.Join(dir, name+".key"), "PRIVATE KEY", key)
+}
+
+func (a *Authority) write(file, kind string, der []byte) {
+	a.t.Helper()
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		a.t.Fatal(err)
 	}
 }
