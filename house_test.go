@@ -125,7 +125,11 @@ func TestImports(t *testing.T) {
 		from := room(filepath.ToSlash(file))
 		for _, spec := range f.Imports {
 			path, own := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module)
-			if to := room(path); own && to != from && !mayImport(from, to) {
+			to := room(path)
+			if to == "lab" && strings.HasSuffix(file, "_test.go") {
+				continue // its networks are there for every room's tests
+			}
+			if own && to != from && !mayImport(from, to) {
 				t.Errorf("%s imports %s: %s knows contracts and the kit, not %s", file, path, from, to)
 			}
 		}

@@ -80,6 +80,7 @@ type Engine struct {
 	declared  bool // ports are known
 
 	reclaim   chan struct{}
+	lonely    chan struct{} // see Unresolved
 	graves    []grave
 	graveyard uint64
 	readers   sync.RWMutex // held for reading while a dump walks one generation
@@ -99,7 +100,7 @@ func newEngine(m *tables.Memory, o Options) *Engine {
 		groups: newGroups(m), hops: newNextHops(m),
 		ports: map[string]*port{}, slots: portSlots{m}, links: map[uint32]Link{},
 		neighbors: map[neighborKey]Neighbor{}, addresses: &bart.Table[int]{}, hosts: map[netip.Addr]*group{},
-		reclaim: make(chan struct{}, 1),
+		reclaim: make(chan struct{}, 1), lonely: make(chan struct{}, 1),
 	}
 }
 

@@ -14,6 +14,9 @@ type Probe struct {
 // maxProbes bounds one round.
 const maxProbes = 256
 
+// Unresolved is signalled when a next hop has no usable neighbour: Probes will name it.
+func (e *Engine) Unresolved() <-chan struct{} { return e.lonely }
+
 // Probes lists what should be probed now: next hops that are not known to be reachable, and stale
 // neighbours that packets went to since the last call. The kernel limits how often it really asks.
 func (e *Engine) Probes() []Probe {

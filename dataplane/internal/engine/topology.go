@@ -183,6 +183,7 @@ func (e *Engine) resolve(h *nextHop) bool {
 	}
 	p, mac := e.usable(h.hopKey)
 	if p == nil {
+		poke(e.lonely)
 		return e.hops.point(h, nil)
 	}
 	a := adjacencyFor(p, mac, h.counter)

@@ -32,10 +32,16 @@ type Engine interface {
 	NeighborGone(link uint32, address netip.Addr) error
 	// Probes lists the neighbours that should be probed now.
 	Probes() []engine.Probe
+	// Unresolved is signalled when there is one at once.
+	Unresolved() <-chan struct{}
 }
 
-// interval is how often the neighbours in use are looked at.
-const interval = time.Second
+const (
+	// interval is how often the neighbours in use are looked at.
+	interval = time.Second
+	// soonest is the time between two looks when next hops are unresolved.
+	soonest = 20 * time.Millisecond
+)
 
 // receiveBuffer holds some ten thousand events while the follower is busy.
 const receiveBuffer = 4 << 20
@@ -82,9 +88,9 @@ func (f *Follower) Run(ctx context.Context, synced func()) error {
 		return err
 	}
 	synced()
-	tick := time.NewTicker(interval)
+	tick := time.NewTimer(0)
 	defer tick.Stop()
-	f.probe()
+	var probed time.Time
 	for {
 		var err error
 		select {
@@ -101,8 +107,11 @@ func (f *Follower) Run(ctx context.Context, synced func()) error {
 				return fmt.Errorf("the subscription to neighbours ended")
 			}
 			err = f.neighbor(u)
-		case <-tick.C:
+		case <-f.engine.Unresolved():
+			tick.Reset(time.Until(probed.Add(soonest)))
+		case probed = <-tick.C:
 			f.probe()
+			tick.Reset(interval)
 		}
 		if err != nil {
 			return err

@@ -1,0 +1,296 @@
+// Copyright The Ashlar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package app_test
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	dataplanev1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/dataplane/v1"
+
+	"github.com/ashlar-nos/ashlar/lab/ping"
+	"github.com/ashlar-nos/ashlar/lab/stream"
+	"github.com/ashlar-nos/ashlar/lab/topology"
+)
+
+// up is a device that forwards for the lab's network.
+func up(t *testing.T) (*device, *programmer) {
+	d := newDevice(t)
+	d.start()
+	d.ready()
+	for _, p := range d.setPorts(topology.Ports()...).GetPorts() {
+		if !p.GetAttached() || p.GetMode() != "native" {
+			t.Fatalf("port %v", p)
+		}
+	}
+	p := d.program(1)
+	if f := p.send(intent()); len(f) > 0 {
+		t.Fatal(f)
+	}
+	p.endOfSync()
+	return d, p
+}
+
+func (d *device) ping(addresses ...netip.Addr) {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), 20*time.Second)
+	defer cancel()
+	for _, a := range addresses {
+		if _, err := ping.Until(ctx, d.top.HostA, a); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+// behindB are addresses behind host B, in every way that leads there.
+func behindB() []netip.Addr {
+	return []netip.Addr{
+		topology.LinkB1.Host4.Addr(), topology.LinkB1.Host6.Addr(), topology.LinkB2.Host4.Addr(), topology.LinkB2.Host6.Addr(),
+		topology.Balanced4.Addr().Next(), topology.Balanced6.Addr().Next(), topology.Single4.Addr().Next(), topology.Single6.Addr().Next(),
+	}
+}
+
+// TestHostsReachEachOther pings through the router before and after its neighbours are known, and pings the
+// router itself.
+func TestHostsReachEachOther(t *testing.T) {
+	d, _ := up(t)
+	d.ping(behindB()...)
+	d.ping(topology.LinkA.Port4.Addr(), topology.LinkA.Port6.Addr(), topology.LinkB2.Port4.Addr(), topology.LinkB2.Port6.Addr())
+	d.resolved(behindB()...)
+	before := d.counters()
+	d.ping(behindB()...)
+	if after := d.counters(); after.GetForwardedPackets() < before.GetForwardedPackets()+uint64(len(behindB())) {
+		t.Errorf("%d packets were forwarded by the program, then %d", before.GetForwardedPackets(), after.GetForwardedPackets())
+	}
+	if n := len(d.routes()); n != 16 {
+		t.Errorf("the table has %d routes, want 16", n)
+	}
+	neighbors, err := d.client.ListNeighbors(t.Context(), &dataplanev1.ListNeighborsRequest{})
+	must(t, err)
+	if len(neighbors.GetNeighbors()) < 6 {
+		t.Errorf("%d neighbours are followed: %v", len(neighbors.GetNeighbors()), neighbors)
+	}
+}
+
+func (d *device) counters() *dataplanev1.GetCountersResponse {
+	d.t.Helper()
+	c, err := d.client.GetCounters(d.t.Context(), &dataplanev1.GetCountersRequest{})
+	must(d.t, err)
+	return c
+}
+
+// traffic starts a stream of both families from host A to behind host B.
+func (d *device) traffic() (*stream.Generator, *stream.Meter, func() stream.Totals) {
+	t := d.t
+	meter, err := stream.NewMeter(d.top.HostB, topology.LinkB1.HostInterface, topology.LinkB2.HostInterface)
+	must(t, err)
+	t.Cleanup(func() { meter.Close() })
+	mac, err := d.top.HardwareAddress(topology.LinkA.Port)
+	must(t, err)
+	g, err := stream.NewGenerator(stream.Config{
+		Host: d.top.HostA, Interface: topology.LinkA.HostInterface, NextHop: mac,
+		V4: stream.Spread(topology.LinkA.Host4.Addr(), topology.Balanced4, 64),
+		V6: stream.Spread(topology.LinkA.Host6.Addr(), topology.Balanced6, 64),
+	})
+	must(t, err)
+	t.Cleanup(func() { g.Close() })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx, stream.Rate{V4: 50_000, V6: 50_000}) }()
+	return g, meter, func() stream.Totals {
+		cancel()
+		must(t, <-done)
+		sent, err := g.Sent()
+		must(t, err)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		totals, err := meter.Settle(ctx, sent)
+		must(t, err)
+		return totals
+	}
+}
+
+// TestKilledUnderTraffic kills the daemon twenty times under a stream: nothing is lost, program and tables are
+// adopted, and a programmer that says the same again changes nothing.
+func TestKilledUnderTraffic(t *testing.T) {
+	d, _ := up(t)
+	d.ping(behindB()...)
+	d.resolved(behindB()...)
+	program := d.attachedProgram(topology.LinkA.Port)
+	_, _, end := d.traffic()
+	for round := range 20 {
+		d.kill()
+		begin := time.Now()
+		d.start()
+		d.ready()
+		t.Logf("kill %d: ready after %v", round, time.Since(begin))
+		c := d.counters()
+		if !c.GetAdopted() || d.attachedProgram(topology.LinkA.Port) != program {
+			t.Fatal("the program was loaded again")
+		}
+		if n := len(d.routes()); n != 16 {
+			t.Fatalf("%d routes after the restart", n)
+		}
+		if round%2 == 0 {
+			continue // forwarding needs neither ports nor routes told again
+		}
+		d.setPorts(topology.Ports()...)
+		p := d.program(uint64(round))
+		if p.opened.GetRoutes() != 16 || p.opened.GetGeneration() == 0 {
+			t.Fatalf("opened %v", p.opened)
+		}
+		if f := p.send(intent()); len(f) > 0 {
+			t.Fatal(f)
+		}
+		p.endOfSync()
+	}
+	totals := end()
+	t.Logf("%+v", totals)
+	if err := totals.Clean(); err != nil {
+		t.Fatal(err)
+	}
+	if totals.Sent < 20_000 {
+		t.Fatalf("only %d packets were sent", totals.Sent)
+	}
+}
+
+// TestPathMovesUnderTraffic moves a route from link to link, batch by batch, under a stream.
+func TestPathMovesUnderTraffic(t *testing.T) {
+	d, p := up(t)
+	d.ping(behindB()...)
+	d.resolved(behindB()...)
+	_, _, end := d.traffic()
+	for i := range 3000 {
+		g := &dataplanev1.NextHopGroup{Id: balanced4, Action: dataplanev1.Action_ACTION_FORWARD}
+		switch i % 3 {
+		case 0:
+			g.NextHops = []*dataplanev1.NextHop{hop(topology.LinkB1, false)}
+		case 1:
+			g.NextHops = []*dataplanev1.NextHop{hop(topology.LinkB2, false)}
+		default:
+			g.NextHops = []*dataplanev1.NextHop{hop(topology.LinkB1, false), hop(topology.LinkB2, false)}
+		}
+		if f := p.send(&dataplanev1.Batch{Groups: []*dataplanev1.NextHopGroup{g}}); len(f) > 0 {
+			t.Fatal(f)
+		}
+	}
+	totals := end()
+	t.Logf("%+v", totals)
+	if lost := totals.Sent - totals.Received; lost != 0 {
+		t.Fatalf("%d packets lost", lost)
+	}
+}
+
+// TestDamagedTablesAreReplaced: pins whose contents make no sense are not guessed about. New tables are
+// made beside, and the old program forwards until they are filled.
+func TestDamagedTablesAreReplaced(t *testing.T) {
+	d, _ := up(t)
+	d.ping(behindB()...)
+	d.resolved(behindB()...)
+	old := d.attachedProgram(topology.LinkA.Port)
+	d.kill()
+	d.damage()
+	d.start()
+	d.ready()
+	if d.attachedProgram(topology.LinkA.Port) != old {
+		t.Fatal("the program moved before its tables were filled")
+	}
+	d.setPorts(topology.Ports()...)
+	p := d.program(7)
+	if f := p.send(intent()); len(f) > 0 {
+		t.Fatal(f)
+	}
+	p.endOfSync()
+	if d.attachedProgram(topology.LinkA.Port) == old {
+		t.Fatal("the program did not move to the new tables")
+	}
+	d.ping(behindB()...)
+}
+
+// TestPortComesLater: a port whose link does not exist is attached when it appears.
+func TestPortComesLater(t *testing.T) {
+	d := newDevice(t)
+	d.start()
+	d.ready()
+	r := d.setPorts(append(topology.Ports(), "late0")...)
+	for _, p := range r.GetPorts() {
+		if p.GetName() == "late0" && (p.GetAttached() || p.GetReason() != "link does not exist") {
+			t.Fatalf("port %v", p)
+		}
+	}
+	d.addVeth("late0")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for d.attachedProgram("late0") == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("not attached")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	d.setPorts("ge0")
+	for _, name := range []string{"late0", "ge1"} {
+		if d.attachedProgram(name) != 0 {
+			t.Errorf("%s still runs the program", name)
+		}
+	}
+	if d.attachedProgram("mgmt0") != 0 {
+		t.Error("the management port was touched")
+	}
+}
+
+// TestRefusals: what cannot be is refused by name and changes nothing.
+func TestRefusals(t *testing.T) {
+	d, p := up(t)
+	for _, c := range []struct {
+		desc  string
+		batch *dataplanev1.Batch
+		code  codes.Code
+		route string
+	}{
+		{"unknown group", &dataplanev1.Batch{V4: &dataplanev1.RouteColumns{Prefixes: []byte{10, 0, 0, 0, 8}, Groups: []uint32{99}}}, codes.InvalidArgument, "10.0.0.0/8"},
+		{"host bits", &dataplanev1.Batch{V4: &dataplanev1.RouteColumns{Prefixes: []byte{10, 0, 0, 1, 8}, Groups: []uint32{local}}}, codes.InvalidArgument, "10.0.0.1/8"},
+		{"ragged column", &dataplanev1.Batch{V4: &dataplanev1.RouteColumns{Prefixes: []byte{10, 0, 0}, Groups: []uint32{local}}}, codes.InvalidArgument, ""},
+		{"no next hop", &dataplanev1.Batch{Groups: []*dataplanev1.NextHopGroup{{Id: 50, Action: dataplanev1.Action_ACTION_FORWARD}}}, codes.InvalidArgument, ""},
+		{"length", &dataplanev1.Batch{V6: &dataplanev1.RouteColumns{Withdrawn: make([]byte, 16), Groups: nil}}, codes.InvalidArgument, ""},
+		{"second of two", &dataplanev1.Batch{V4: &dataplanev1.RouteColumns{Prefixes: []byte{10, 0, 0, 0, 8, 11, 0, 0, 0, 8}, Groups: []uint32{local, 98}}}, codes.InvalidArgument, "11.0.0.0/8"},
+	} {
+		f := p.send(c.batch)
+		if len(f) != 1 || codes.Code(f[0].GetCode()) != c.code || f[0].GetRoute() != c.route {
+			t.Errorf("%s: %v", c.desc, f)
+		}
+	}
+	if n := len(d.routes()); n != 16 {
+		t.Errorf("%d routes after refusals, want 16", n)
+	}
+	_, err := d.client.SetPorts(t.Context(), &dataplanev1.SetPortsRequest{FencingToken: 0})
+	if status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("an old token: %v", err)
+	}
+	// A newer stream ends the older one.
+	d.program(2)
+	if _, err := p.stream.Recv(); status.Code(err) != codes.Aborted {
+		t.Errorf("the older stream ended with %v", err)
+	}
+	if _, err := d.client.Lookup(t.Context(), &dataplanev1.LookupRequest{Address: []byte{1}}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a short address: %v", err)
+	}
+}
+
+// damage overwrites the live header's place in the pinned tables.
+func (d *device) damage() {
+	entries, err := os.ReadDir(d.layout.PinDir())
+	must(d.t, err)
+	for _, e := range entries {
+		if e.Name() != "links" {
+			damageMap(d.t, filepath.Join(d.layout.PinDir(), e.Name(), "shadows"))
+		}
+	}
+}
