@@ -9,6 +9,15 @@ import (
 	gnmi "github.com/openconfig/gnmi/proto/gnmi"
 )
 
+// DecodeAt is Decode for a path that is only written as text if there is an error.
+func (n *Node) DecodeAt(path Path, tv *gnmi.TypedValue) (Value, error) {
+	v, err := n.Decode("", tv)
+	if e, ok := err.(*Error); ok {
+		e.Path = path.String()
+	}
+	return v, err
+}
+
 // Decode reads a leaf's or leaf-list's value from any scalar, JSON or JSON_IETF value and validates it.
 // path is only used in the error, which has the kind BadValue or Unsupported.
 func (n *Node) Decode(path string, tv *gnmi.TypedValue) (Value, error) {
@@ -155,13 +164,14 @@ func (n *Node) decodeItem(path string, d *Document, enc Encoding) (Value, error)
 	return Value{}, refuse(BadValue, path, "%s", n.typ.complaint(d.Text))
 }
 
+func anyType(*Type) bool { return true }
+
 // DecodeText reads the value from its lexical form, as in a path's key. Leaf-lists have none.
 func (n *Node) DecodeText(path, text string) (Value, error) {
-	all := func(*Type) bool { return true }
 	if n.kind == LeafList {
 		return Value{}, refuse(BadValue, path, "a leaf-list has no single text")
 	}
-	if v, ok := n.typ.decodeText(text, all); ok {
+	if v, ok := n.typ.decodeText(text, anyType); ok {
 		return v, nil
 	}
 	return Value{}, refuse(BadValue, path, "%s", n.typ.complaint(text))

@@ -96,8 +96,8 @@ func bind(p *gnmi.Path, i int, n *Node) (Step, error) {
 			step.Keys[k].Any = true
 			continue
 		}
-		v, err := leaf.DecodeText(upTo(p, i), text)
-		if err != nil {
+		v, ok := leaf.typ.decodeText(text, anyType)
+		if !ok {
 			return Step{}, refuse(BadValue, upTo(p, i), "key %s: %s", leaf.name, leaf.typ.complaint(text))
 		}
 		step.Keys[k].Value = v

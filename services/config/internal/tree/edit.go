@@ -103,7 +103,7 @@ func (e *Edit) write(p *gnmi.Path, v *gnmi.TypedValue, replace bool) error {
 	case !path.Complete():
 		return refuse(schema.BadPath, path, "every key must be given, without wildcards, to set something")
 	case n.IsLeaf():
-		value, err := n.Decode(path.String(), v)
+		value, err := n.DecodeAt(path, v)
 		if err != nil {
 			return err
 		}

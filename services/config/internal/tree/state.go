@@ -78,7 +78,7 @@ func (e *StateEdit) set(prefix *gnmi.Path, u *gnmi.Update) error {
 	case n.Config() && !n.IsKey():
 		return refuse(schema.ReadOnly, path, "this is configuration; a publisher cannot set it")
 	}
-	v, err := n.Decode(path.String(), u.GetVal())
+	v, err := n.DecodeAt(path, u.GetVal())
 	if err != nil {
 		return err
 	}
