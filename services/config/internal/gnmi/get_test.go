@@ -160,7 +160,7 @@ func TestGetRefusals(t *testing.T) {
 		{"unknown key", one("/interfaces/interface[id=ge0]"), codes.InvalidArgument, "id"},
 		{"keys on a container", one("/interfaces[name=ge0]"), codes.InvalidArgument, "/interfaces"},
 		{"an element without a name", &pb.GetRequest{Path: []*pb.Path{{Elem: []*pb.PathElem{{}}}}}, codes.InvalidArgument, ""},
-		{"the field element", &pb.GetRequest{Path: []*pb.Path{{Element: []string{"interfaces"}}}}, codes.InvalidArgument, "interfaces"}, //nolint:staticcheck // as old clients do
+		{"the field element", &pb.GetRequest{Path: []*pb.Path{{Element: []string{"interfaces"}}}}, codes.InvalidArgument, "interfaces"},
 		{"unknown origin", &pb.GetRequest{Path: []*pb.Path{{Origin: "srl", Elem: gpath.MustParse(ge0).GetElem()}}}, codes.Unimplemented, "srl"},
 		{"origin twice", &pb.GetRequest{Prefix: &pb.Path{Origin: "openconfig"}, Path: []*pb.Path{{Origin: "openconfig", Elem: gpath.MustParse(ge0).GetElem()}}}, codes.InvalidArgument, "origin"},
 		{"encoding ASCII", &pb.GetRequest{Path: []*pb.Path{{}}, Encoding: pb.Encoding_ASCII}, codes.Unimplemented, "ASCII"},

@@ -74,10 +74,8 @@ func checkModels(model *schema.Model, use []*pb.ModelData) error {
 // join is the prefix and the path as one absolute path, checked for what the wire could still carry.
 func join(prefix, path *pb.Path) (*pb.Path, error) {
 	for _, p := range []*pb.Path{prefix, path} {
-		// Clients may send both fields for the sake of old servers; the old one alone would be read as the root.
-		//nolint:staticcheck // the deprecated field must be refused, not ignored
-		if len(p.GetElement()) > 0 && len(p.GetElem()) == 0 {
-			return nil, status.Errorf(codes.InvalidArgument, "path %v uses the field element, which gNMI 0.4 replaced by elem", p.GetElement())
+		if old := oldElements(p); len(old) > 0 && len(p.GetElem()) == 0 {
+			return nil, status.Errorf(codes.InvalidArgument, "path %v uses the field element, which gNMI 0.4 replaced by elem", old)
 		}
 	}
 	return schema.Join(prefix, path)
@@ -100,3 +98,16 @@ func answerPrefix(prefix *pb.Path, paths ...*pb.Path) *pb.Path {
 
 // text is a path for a message, before anything is known to be right with it.
 func text(prefix, path *pb.Path) string { return gpath.String(gpath.Join(prefix, path)) }
+
+// oldElements is the deprecated form of a path. Clients may send it beside elem for the sake of old servers;
+// alone it would be read as the root, so it must be looked at.
+func oldElements(p *pb.Path) []string {
+	//lint:ignore SA1019 to refuse the field one must read it
+	return p.GetElement()
+}
+
+// hasOldValue reports whether an update carries the deprecated form of a value.
+func hasOldValue(u *pb.Update) bool {
+	//lint:ignore SA1019 to refuse the field one must read it
+	return u.GetValue() != nil
+}

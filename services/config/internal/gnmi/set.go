@@ -40,8 +40,7 @@ func checkSet(request *pb.SetRequest) error {
 	paths := append([]*pb.Path{}, request.GetDelete()...)
 	for _, u := range append(append([]*pb.Update{}, request.GetReplace()...), request.GetUpdate()...) {
 		paths = append(paths, u.GetPath())
-		//nolint:staticcheck // the deprecated field must be refused, not ignored
-		if u.GetValue() != nil {
+		if hasOldValue(u) {
 			return status.Errorf(codes.InvalidArgument, "%s: the field value was replaced by val", text(request.GetPrefix(), u.GetPath()))
 		}
 		if u.GetVal().GetValue() == nil {
