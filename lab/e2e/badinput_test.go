@@ -19,6 +19,7 @@ import (
 	"github.com/ashlar-nos/ashlar/lab/intent"
 	"github.com/ashlar-nos/ashlar/lab/topology"
 	"github.com/openconfig/gnmi/proto/gnmi"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -92,7 +93,7 @@ func TestWrongGetsAreRefused(t *testing.T) {
 		path string
 		code codes.Code
 	}{
-		{"/nonsense", codes.NotFound},
+		{"/nonsense", codes.Unimplemented}, // the model has no such thing, now or ever
 		{"/interfaces/interface[name=ge7]/state/oper-status", codes.NotFound},
 		{"/interfaces/interface[colour=red]", codes.InvalidArgument},
 	} {
@@ -184,6 +185,9 @@ func pour(t *testing.T, network, address, kind string, text []byte) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	connection, err := dialer.DialContext(ctx, network, address)
+	if errors.Is(err, unix.EPROTOTYPE) {
+		connection, err = dialer.DialContext(ctx, "unixpacket", address)
+	}
 	if err != nil {
 		t.Errorf("%s: %v", address, err)
 		return

@@ -6,10 +6,10 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path"
 	"strings"
 	"testing"
 	"time"
@@ -50,8 +50,9 @@ type rig struct {
 // patience bounds every wait of these tests.
 const patience = 60 * time.Second
 
+// name is the test's own lab; names are short.
 func name(t *testing.T) string {
-	return fmt.Sprintf("e2e-%d-%s", os.Getpid(), strings.ToLower(path.Base(t.Name())))
+	return fmt.Sprintf("e2e-%d-%08x", os.Getpid(), crc32.ChecksumIEEE([]byte(t.Name())))
 }
 
 // bare starts a device without configuration and takes it away after the test.
@@ -150,14 +151,18 @@ func until(t *testing.T, what string, condition func(ctx context.Context) error)
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
+	var last error
 	for {
 		err := condition(ctx)
 		if err == nil {
 			return
 		}
+		if ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: %v", what, last)
 		case <-ticker.C:
 		}
 	}
@@ -200,4 +205,13 @@ func (r *rig) pids(t *testing.T) map[string]int32 {
 		pids[name] = r.Device.Status(name).GetPid()
 	}
 	return pids
+}
+
+// replaceRoot makes the configuration what it was.
+func (r *rig) replaceRoot(t *testing.T, configuration string) {
+	t.Helper()
+	_, err := r.gnmi.Set(t.Context(), &gnmi.SetRequest{Replace: []*gnmi.Update{{Path: &gnmi.Path{}, Val: ietf(configuration)}}})
+	if err != nil {
+		t.Fatalf("put the configuration back: %v", err)
+	}
 }
