@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -135,6 +136,7 @@ func (n *Namespace) Address(link, prefix string) {
 	l, err := n.netlink.LinkByName(link)
 	Must(n.t, err)
 	Must(n.t, n.netlink.AddrAdd(l, address(n.t, prefix)))
+	awaitLocal(n.t, n.netlink, link, prefix)
 }
 
 // Route sends a prefix to a gateway.
@@ -174,6 +176,25 @@ func Address(t testing.TB, link, prefix string) {
 	l, err := netlink.LinkByName(link)
 	Must(t, err)
 	Must(t, netlink.AddrAdd(l, address(t, prefix)))
+	h, err := netlink.NewHandle()
+	Must(t, err)
+	defer h.Close()
+	awaitLocal(t, h, link, prefix)
+}
+
+// awaitLocal waits until packets for the address are taken: for IPv6 that is a little later than the
+// address is there.
+func awaitLocal(t testing.TB, h *netlink.Handle, link, prefix string) {
+	t.Helper()
+	ip, _, err := net.ParseCIDR(prefix)
+	Must(t, err)
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		routes, err := h.RouteGetWithOptions(ip, &netlink.RouteGetOptions{Oif: link})
+		if err == nil && len(routes) > 0 && routes[0].Type == syscall.RTN_LOCAL {
+			return
+		}
+	}
+	t.Fatalf("%s is not taken on %s", ip, link)
 }
 
 // Route sends a prefix to a gateway in the tests' own namespace.

@@ -98,6 +98,25 @@ func (c *Conn) AddAddress(index int, a Address) error {
 	return c.write(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, parts...)
 }
 
+// Taken reports whether the kernel takes packets that are for the address. It does a little later than it
+// lists an IPv6 address (the route to it is made by its own worker), at once for IPv4.
+func (c *Conn) Taken(index int, ip netip.Addr) bool {
+	const typeOffset = 7
+	m := &nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(ip)), Dst_len: uint8(ip.BitLen())}}
+	r := c.request(unix.RTM_GETROUTE, 0)
+	r.AddData(m)
+	r.AddData(nl.NewRtAttr(unix.RTA_DST, octets(ip)))
+	if ip.IsLinkLocalUnicast() {
+		r.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
+	}
+	rows, err := r.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE)
+	if err != nil || len(rows) == 0 || len(rows[0]) < unix.SizeofRtMsg {
+		// No route is an answer too.
+		return false
+	}
+	return rows[0][typeOffset] == unix.RTN_LOCAL
+}
+
 // DeleteAddress removes an address from a link.
 func (c *Conn) DeleteAddress(index int, p netip.Prefix) error {
 	m := nl.NewIfAddrmsg(family(p.Addr()))

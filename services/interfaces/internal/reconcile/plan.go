@@ -98,7 +98,7 @@ func planSettings(g goal, l kernel.Link) []step {
 		return nil
 	}
 	add := func(subject, text, path string, run func(Kernel, kernel.Link) error) {
-		steps = append(steps, step{settings, subject, text, g.path + path, run})
+		steps = append(steps, step{phase: settings, subject: subject, text: text, path: g.path + path, run: run})
 	}
 	if l.MTU != g.mtu {
 		add("mtu", fmt.Sprintf("set MTU %d, was %d", g.mtu, l.MTU), "/config/mtu", func(k Kernel, l kernel.Link) error { return k.SetMTU(l.Index, g.mtu) })
@@ -132,15 +132,15 @@ func planAddresses(g goal, s kernel.State) []step {
 			continue
 		}
 		prefix := a.Prefix
-		steps = append(steps, step{remove, "address", "remove address " + prefix.String(), g.path,
-			func(k Kernel, l kernel.Link) error { return k.DeleteAddress(l.Index, prefix) }})
+		steps = append(steps, step{phase: remove, subject: "address", text: "remove address " + prefix.String(), path: g.path,
+			run: func(k Kernel, l kernel.Link) error { return k.DeleteAddress(l.Index, prefix) }})
 	}
 	for _, a := range g.addresses {
 		if sound[a.Prefix] {
 			continue
 		}
-		steps = append(steps, step{add, "address", "add address " + a.Prefix.String(), a.path,
-			func(k Kernel, l kernel.Link) error { return k.AddAddress(l.Index, a.Address) }})
+		steps = append(steps, step{phase: add, subject: "address", text: "add address " + a.Prefix.String(), path: a.path, address: a.Prefix.Addr(),
+			run: func(k Kernel, l kernel.Link) error { return k.AddAddress(l.Index, a.Address) }})
 	}
 	return steps
 }
@@ -159,8 +159,8 @@ func planNeighbors(g goal, s kernel.State) []step {
 		wanted := slices.ContainsFunc(g.neighbors, func(w goalNeighbor) bool { return w.Address == n.Address })
 		if n.Ours() && !wanted {
 			ip := n.Address
-			steps = append(steps, step{remove, "neighbor", "remove neighbor " + ip.String(), g.path,
-				func(k Kernel, l kernel.Link) error { return k.DeleteNeighbor(l.Index, ip) }})
+			steps = append(steps, step{phase: remove, subject: "neighbor", text: "remove neighbor " + ip.String(), path: g.path,
+				run: func(k Kernel, l kernel.Link) error { return k.DeleteNeighbor(l.Index, ip) }})
 		}
 	}
 	for _, w := range g.neighbors {
@@ -168,8 +168,8 @@ func planNeighbors(g goal, s kernel.State) []step {
 		if ok && is.Permanent() && bytes.Equal(is.Hardware, w.Hardware) && (!is.Ours() || w.Ours()) {
 			continue
 		}
-		steps = append(steps, step{attach, "neighbor", "set neighbor " + w.Address.String() + " at " + w.Hardware.String(), w.path,
-			func(k Kernel, l kernel.Link) error { return k.AddNeighbor(l.Index, w.Neighbor) }})
+		steps = append(steps, step{phase: attach, subject: "neighbor", text: "set neighbor " + w.Address.String() + " at " + w.Hardware.String(), path: w.path,
+			run: func(k Kernel, l kernel.Link) error { return k.AddNeighbor(l.Index, w.Neighbor) }})
 	}
 	return steps
 }

@@ -40,6 +40,7 @@ type Kernel interface {
 	SetKnob(link string, k kernel.Knob, p kernel.Position) error
 	AddAddress(index int, a kernel.Address) error
 	DeleteAddress(index int, p netip.Prefix) error
+	Taken(index int, ip netip.Addr) bool
 	AddNeighbor(index int, n kernel.Neighbor) error
 	DeleteNeighbor(index int, ip netip.Addr) error
 }

@@ -213,6 +213,11 @@ func TestConfigureAndRelease(t *testing.T) {
 	i := wants(t, "ge0", "192.0.2.1/24", "2001:db8:a::1/64", "192.0.2.9=02:00:00:00:00:09", "2001:db8:a::9=02:00:00:00:00:0a")
 	i.MTU, i.Description = 1400, "to host A"
 	b.apply(i)
+	for _, ip := range []string{"192.0.2.1", "2001:db8:a::1"} {
+		if !b.conn.Taken(sandbox.Link(t, "ge0").Attrs().Index, netip.MustParseAddr(ip)) {
+			t.Errorf("%s is not in effect", ip)
+		}
+	}
 	wantAddresses(t, "ge0", "10.20.30.1/24", "192.0.2.1/24", "2001:db8:a::1/64")
 	l := sandbox.Link(t, "ge0").Attrs()
 	if l.MTU != 1400 || l.Alias != "to host A" || !up(t, "ge0") {

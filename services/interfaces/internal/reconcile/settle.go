@@ -9,13 +9,22 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/found"
+	"github.com/ashlar-nos/ashlar/services/interfaces/internal/intent"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/kernel"
 )
 
 // rounds bounds how often an interface is read and planned anew in one go. Two do when nobody interferes;
 // a link that was set down or up, or a primary address that took its secondaries along, takes one more.
 const rounds = 6
+
+const (
+	// usable bounds the wait for addresses to come into effect; usablePause is between two looks.
+	usable      = time.Second
+	usablePause = 200 * time.Microsecond
+)
 
 var errRestless = errors.New("it does not settle: something else keeps changing it")
 
@@ -55,6 +64,7 @@ func (r *Reconciler) pursue(names []string) []*job {
 	for range rounds {
 		open := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.done })
 		if len(open) == 0 {
+			r.awaitAddresses(jobs)
 			return jobs
 		}
 		r.round(open)
@@ -65,6 +75,26 @@ func (r *Reconciler) pursue(names []string) []*job {
 		}
 	}
 	return jobs
+}
+
+// awaitAddresses waits until what was added is in effect: the kernel's own worker makes an IPv6 address
+// usable shortly after it is there. One that is not in time goes on to be tried as a problem.
+func (r *Reconciler) awaitAddresses(jobs []*job) {
+	deadline := time.Now().Add(usable)
+	for _, j := range jobs {
+		for _, s := range j.taken {
+			if !s.address.IsValid() || j.err != nil || !j.there || !j.state.Link.Up {
+				continue
+			}
+			for !r.kernel.Taken(j.state.Link.Index, s.address) {
+				if time.Now().After(deadline) {
+					j.err = intent.Refuse(s.path, codes.Unavailable, "the kernel does not take packets for %s", s.address)
+					break
+				}
+				time.Sleep(usablePause)
+			}
+		}
+	}
 }
 
 func (r *Reconciler) round(jobs []*job) {

@@ -6,6 +6,7 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -35,6 +36,8 @@ type step struct {
 	// path is the place in the model that asks for it.
 	path string
 	run  func(Kernel, kernel.Link) error
+	// address that the step adds, if it adds one.
+	address netip.Addr
 }
 
 // overtaken reports whether an error only says that the kernel changed since it was read; the next
