@@ -53,35 +53,46 @@ func (e *Engine) Set(ctx context.Context, user string, request *gnmi.SetRequest)
 	if err := e.Probe(); err != nil {
 		return Outcome{}, err
 	}
-	release, err := e.turn.take(ctx)
-	if err != nil {
-		return Outcome{}, err
-	}
-	if err := e.Probe(); err != nil {
-		release()
-		return Outcome{}, err
-	}
-	t, err := e.candidate(user, request)
-	if err != nil || len(t.rows) == 0 {
-		release()
+	t, done, err := e.begin(ctx, user, request)
+	if err != nil || done == nil {
 		return e.unchanged(t, err)
 	}
-	if err := e.prepare(ctx, t); err != nil {
-		release()
-		e.Metrics.results.WithLabelValues("refused").Inc()
-		return Outcome{}, err
-	}
-	done := make(chan error, 1)
-	go func() {
-		defer release()
-		done <- e.decide(t)
-	}()
 	select {
 	case err := <-done:
 		return Outcome{Revision: t.revision, Time: t.at}, err
 	case <-ctx.Done():
 		return Outcome{}, fmt.Errorf("the outcome is not known yet: %w", ctx.Err())
 	}
+}
+
+// begin takes a request up to the decision and starts that; done receives what it came to, and is nil when
+// there is nothing to decide.
+func (e *Engine) begin(ctx context.Context, user string, request *gnmi.SetRequest) (t *transaction, done chan error, err error) {
+	release, err := e.turn.take(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A panic must not keep the turn either.
+	defer func() {
+		if done == nil {
+			release()
+		}
+	}()
+	if err := e.Probe(); err != nil {
+		return nil, nil, err
+	}
+	if t, err = e.candidate(user, request); err != nil || len(t.rows) == 0 {
+		return t, nil, err
+	}
+	if err := e.prepare(ctx, t); err != nil {
+		return nil, nil, err
+	}
+	done = make(chan error, 1)
+	go func() {
+		defer release()
+		done <- e.decide(t)
+	}()
+	return t, done, nil
 }
 
 // unchanged ends a transaction that has nothing to do, or cannot begin.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	gnmi "github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/protobuf/proto"
@@ -72,33 +73,46 @@ func (s *Store) readAll(ctx context.Context) (Contents, error) {
 	}
 	contents.Revision = head.GetRevision()
 	s.revision, s.pending = head.GetRevision(), head.GetPending()
-	if head.GetPending() {
-		contents.Pending, err = s.readPending(ctx, head, at)
-	}
+	contents.Pending, err = s.readRevisions(ctx, head, at)
 	return contents, err
 }
 
-// readPending returns the change that would take the newest revision back.
-func (s *Store) readPending(ctx context.Context, head *configv1.HeadRow, at int64) (*Revision, error) {
+// readRevisions learns which records are kept, and returns the pending one, if any.
+func (s *Store) readRevisions(ctx context.Context, head *configv1.HeadRow, at int64) (*Revision, error) {
 	var pending *Revision
-	_, err := s.read(ctx, revisionTable, revisionKey(head.GetRevision()), false, at, func(row *statev1.Row) error {
-		record := &configv1.RevisionRow{}
-		if err := proto.Unmarshal(row.GetValue(), record); err != nil {
+	s.kept = nil
+	_, err := s.read(ctx, revisionTable, "", true, at, func(row *statev1.Row) error {
+		revision, err := strconv.ParseInt(row.GetKey(), 10, 64)
+		if err != nil {
 			return err
 		}
-		pending = &Revision{
-			Number: record.GetRevision(), Time: record.GetTime().AsTime(), User: record.GetUser(),
-			Reverses: record.GetReverses(), Owners: head.GetOwners(),
+		s.kept = append(s.kept, record{revision, len(row.GetValue())})
+		if !head.GetPending() || revision != head.GetRevision() {
+			return nil
 		}
-		for _, f := range record.GetFormer() {
-			pending.Changes = append(pending.Changes, Change{Path: f.GetPath(), New: f.GetJson()})
-		}
-		return nil
+		pending, err = inverse(row.GetValue(), head.GetOwners())
+		return err
 	})
-	if err == nil && pending == nil {
+	if err == nil && head.GetPending() && pending == nil {
 		err = fmt.Errorf("the head is pending at revision %d, which has no record", head.GetRevision())
 	}
 	return pending, err
+}
+
+// inverse is the change that takes a recorded revision back.
+func inverse(value []byte, owners []string) (*Revision, error) {
+	record := &configv1.RevisionRow{}
+	if err := proto.Unmarshal(value, record); err != nil {
+		return nil, err
+	}
+	out := &Revision{
+		Number: record.GetRevision(), Time: record.GetTime().AsTime(), User: record.GetUser(),
+		Reverses: record.GetReverses(), Owners: owners,
+	}
+	for _, f := range record.GetFormer() {
+		out.Changes = append(out.Changes, Change{Path: f.GetPath(), New: f.GetJson()})
+	}
+	return out, nil
 }
 
 // read calls fn for each row and returns the revision at which they were read.

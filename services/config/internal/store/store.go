@@ -43,8 +43,10 @@ const (
 	attempt = 5 * time.Second
 	// retryPause is the pause between tries.
 	retryPause = 50 * time.Millisecond
-	// KeptRevisions is how many revisions are kept for history.
+	// KeptRevisions is how many revisions are kept for history, if they are not larger than keptBytes
+	// together; the newest is always kept.
 	KeptRevisions = 100
+	keptBytes     = 64 << 20
 )
 
 // Object is one configured object: the JSON of a subtree.
@@ -95,6 +97,14 @@ type Store struct {
 	// headRow is the state store's revision of the head row, 0 while there is none.
 	headRow int64
 	pending bool
+	// kept are the revision records in the store, oldest first.
+	kept []record
+}
+
+// record is a revision's record and its size in bytes.
+type record struct {
+	revision int64
+	size     int
 }
 
 // New returns a store on a connection to the provider of ashlar.state.v1. token waits for and returns this
@@ -112,11 +122,32 @@ func (s *Store) Commit(ctx context.Context, r Revision) error {
 	if r.Number != s.revision+1 {
 		return fmt.Errorf("%w: revision %d does not follow %d", ErrRefused, r.Number, s.revision)
 	}
-	ops, err := commitOperations(r)
+	ops, size, err := commitOperations(r)
 	if err != nil {
 		return err
 	}
-	return s.moveHead(ctx, ops, r.Number, r.Owners)
+	dropped := s.outdated(size)
+	for _, old := range s.kept[:dropped] {
+		ops = append(ops, drop(revisionTable, revisionKey(old.revision)))
+	}
+	if err := s.moveHead(ctx, ops, r.Number, r.Owners); err != nil {
+		return err
+	}
+	s.kept = append(s.kept[dropped:], record{r.Number, size})
+	return nil
+}
+
+// outdated is how many of the oldest records must go before one more of a size is kept.
+func (s *Store) outdated(size int) int {
+	total := size
+	for _, k := range s.kept {
+		total += k.size
+	}
+	n := 0
+	for ; n < len(s.kept) && (len(s.kept)-n >= KeptRevisions || total > keptBytes); n++ {
+		total -= s.kept[n].size
+	}
+	return n
 }
 
 // ClearPending takes the pending mark away: the newest revision is in effect everywhere.

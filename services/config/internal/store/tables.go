@@ -96,8 +96,8 @@ func objectKey(path *gnmi.Path) string {
 
 func revisionKey(revision int64) string { return fmt.Sprintf("%020d", revision) }
 
-// commitOperations are the writes of a revision but for the head row.
-func commitOperations(r Revision) ([]*statev1.Operation, error) {
+// commitOperations are the writes of a revision but for the head row; size is that of its record in bytes.
+func commitOperations(r Revision) (ops []*statev1.Operation, size int, err error) {
 	record := &configv1.RevisionRow{
 		Revision: r.Number,
 		Time:     timestamppb.New(r.Time),
@@ -107,19 +107,14 @@ func commitOperations(r Revision) ([]*statev1.Operation, error) {
 	for _, c := range r.Changes {
 		record.Former = append(record.Former, &configv1.FormerObject{Path: c.Path, Json: c.Old})
 	}
-	ops, err := objectOperations(r.Changes)
-	if err != nil {
-		return nil, err
+	if ops, err = objectOperations(r.Changes); err != nil {
+		return nil, 0, err
 	}
 	op, err := put(revisionTable, revisionKey(r.Number), record)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	ops = append(ops, op)
-	if old := r.Number - KeptRevisions; old > 0 {
-		ops = append(ops, drop(revisionTable, revisionKey(old)))
-	}
-	return ops, nil
+	return append(ops, op), len(op.GetPut().GetValue()), nil
 }
 
 func objectOperations(changes []Change) ([]*statev1.Operation, error) {
