@@ -105,10 +105,6 @@ func (a *app) occupied() (map[string][]netip.Prefix, error) {
 func (a *app) Run(ctx context.Context) error {
 	defer a.conn.Close()
 	defer a.watch.Close()
-	if !kernel.ForwardsIPv6() {
-		a.rt.Log.Warn("the kernel does not forward IPv6: packets that the fast path leaves to it are lost; " +
-			"set net.ipv6.conf.all.forwarding to 1 (Linux before 6.17 knows no such setting for single interfaces)")
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.events.Run(ctx, a.reconciler.Hear) })
 	group.Go(func() error { a.reconciler.Run(ctx); return nil })

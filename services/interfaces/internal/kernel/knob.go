@@ -57,15 +57,6 @@ func (c *Conn) SetKnob(link string, k Knob, p Position) error {
 	return os.WriteFile(k.file(link), []byte(text), 0)
 }
 
-// ForwardsIPv6 reports whether the kernel can forward IPv6 between interfaces whose knobs are on.
-func ForwardsIPv6() bool {
-	if _, err := os.Stat(ForceForwarding6.file("all")); err == nil {
-		return true
-	}
-	b, err := os.ReadFile(Forwarding6.file("all"))
-	return err == nil && len(b) > 0 && b[0] != '0'
-}
-
 // Indices in the kernel's arrays of interface settings: enum in linux/ip.h (less one) and linux/ipv6.h.
 const (
 	attrInetConf   = 1
