@@ -40,11 +40,12 @@ type Watcher struct {
 	mu     sync.Mutex
 	places map[string]int
 	queue  []Event
+	limit  int
 	err    error
 }
 
 func newWatcher(f *Feed) *Watcher {
-	return &Watcher{feed: f, changed: make(chan struct{}, 1), places: map[string]int{}}
+	return &Watcher{feed: f, changed: make(chan struct{}, 1), places: map[string]int{}, limit: maxQueued}
 }
 
 // Changed receives when there is something to Take.
@@ -80,7 +81,7 @@ func (w *Watcher) add(e Event) {
 		w.queue[i] = e
 		return
 	}
-	if len(w.queue) >= maxQueued {
+	if len(w.queue) >= w.limit {
 		w.err = ErrSlow
 		return
 	}
