@@ -16,6 +16,7 @@ import (
 	interfacesv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/interfaces/v1"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/admission"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/found"
+	"github.com/ashlar-nos/ashlar/services/interfaces/internal/history"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/kernel"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/ownership"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/ports"
@@ -30,6 +31,7 @@ type app struct {
 	rt         *kit.Runtime
 	conn       *kernel.Conn
 	events     *kernel.Events
+	history    *history.Store
 	reconciler *reconcile.Reconciler
 	ports      *ports.Syncer
 	watch      *watch.Server
@@ -38,7 +40,8 @@ type app struct {
 
 // New builds the service; it changes nothing yet.
 func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
-	records, err := found.Open(rt.Layout.ComponentState(rt.Manifest.Name))
+	dir := rt.Layout.ComponentState(rt.Manifest.Name)
+	records, err := found.Open(dir)
 	if errors.Is(err, found.ErrDamaged) {
 		rt.Log.Error("interfaces cannot be put back as they were found", "error", err)
 	} else if err != nil {
@@ -56,9 +59,9 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &app{rt: rt, conn: conn, events: events, watch: watch.New()}
+	a := &app{rt: rt, conn: conn, events: events, history: history.Open(dir, rt.Log), watch: watch.New()}
 	reporter := report.New(rt.Telemetry)
-	a.reconciler = reconcile.New(conn, records, rt.Log, reconcile.NewMetrics(rt.Metrics), func(name string, v *reconcile.View) {
+	a.reconciler = reconcile.New(conn, records, a.history, rt.Log, reconcile.NewMetrics(rt.Metrics), func(name string, v *reconcile.View) {
 		a.watch.Tell(name, v)
 		reporter.Tell(name, v)
 	})
@@ -108,6 +111,7 @@ func (a *app) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.events.Run(ctx, a.reconciler.Hear) })
 	group.Go(func() error { a.reconciler.Run(ctx); return nil })
+	group.Go(func() error { a.history.Run(ctx); return nil })
 	group.Go(func() error { a.ports.Run(ctx); return nil })
 	group.Go(func() error { return a.rt.Own(ctx, a.owner) })
 	return group.Wait()

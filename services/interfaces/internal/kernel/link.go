@@ -85,6 +85,8 @@ func parseLink(row []byte) (Link, error) {
 			l.Address = net.HardwareAddr(a.Value)
 		case unix.IFLA_OPERSTATE:
 			l.Operational = uint8(number(a.Value))
+		case unix.IFLA_CARRIER_CHANGES:
+			l.CarrierChanges = number(a.Value)
 		case unix.IFLA_IFALIAS:
 			l.Alias = nl.BytesToString(a.Value)
 		case unix.IFLA_AF_SPEC:

@@ -35,9 +35,11 @@ type Link struct {
 	Up, Carrier bool
 	// Operational is the RFC 2863 state, IF_OPER_*.
 	Operational uint8
-	Address     net.HardwareAddr
-	Alias       string
-	Knobs       Knobs
+	// CarrierChanges counts how often Carrier changed since the link was made.
+	CarrierChanges int
+	Address        net.HardwareAddr
+	Alias          string
+	Knobs          Knobs
 	// IPv6Disabled: the kernel takes no IPv6 address for the link (disable_ipv6).
 	IPv6Disabled bool
 }

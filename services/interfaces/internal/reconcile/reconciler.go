@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/found"
+	"github.com/ashlar-nos/ashlar/services/interfaces/internal/history"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/intent"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/kernel"
 )
@@ -53,7 +54,8 @@ type View struct {
 	State   kernel.State
 	// Problem is why the interface is not as wanted; nil when it is, or only pending.
 	Problem error
-	// LastChange is when the link appeared, vanished, or changed its operational state, as far as it was seen.
+	// LastChange is when the link appeared, vanished, or changed its operational state; restarts of the
+	// daemon are none.
 	LastChange time.Time
 }
 
@@ -65,6 +67,7 @@ type Tell func(name string, v *View)
 type Reconciler struct {
 	kernel  Kernel
 	found   *found.Store
+	history *history.Store
 	log     *slog.Logger
 	metrics *Metrics
 	agenda  *agenda
@@ -80,9 +83,9 @@ type Reconciler struct {
 }
 
 // New returns a reconciler that wants nothing yet and touches nothing before Restore.
-func New(k Kernel, records *found.Store, log *slog.Logger, m *Metrics, tell Tell) *Reconciler {
+func New(k Kernel, records *found.Store, past *history.Store, log *slog.Logger, m *Metrics, tell Tell) *Reconciler {
 	return &Reconciler{
-		kernel: k, found: records, log: log, metrics: m, tell: tell, agenda: newAgenda(),
+		kernel: k, found: records, history: past, log: log, metrics: m, tell: tell, agenda: newAgenda(),
 		wanted: map[string]intent.Interface{}, views: map[string]*View{}, retries: map[string]time.Duration{},
 	}
 }

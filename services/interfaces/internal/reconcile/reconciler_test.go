@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/found"
+	"github.com/ashlar-nos/ashlar/services/interfaces/internal/history"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/intent"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/kernel"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/sandbox"
@@ -74,10 +75,13 @@ func newBed(t *testing.T, dir string) *bed {
 	store, err := found.Open(dir)
 	sandbox.Must(t, err)
 	b := &bed{t: t, dir: dir, conn: conn, faults: &faulty{Conn: conn}, views: map[string]*View{}}
-	b.Reconciler = New(b.faults, store, slog.New(slog.DiscardHandler), NewMetrics(prometheus.NewRegistry()), b.hear)
+	log := slog.New(slog.DiscardHandler)
+	past := history.Open(dir, log)
+	b.Reconciler = New(b.faults, store, past, log, NewMetrics(prometheus.NewRegistry()), b.hear)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { b.Run(ctx) })
+	wg.Go(func() { past.Run(ctx) })
 	wg.Go(func() {
 		if err := events.Run(ctx, b.Hear); err != nil {
 			t.Error(err)
@@ -310,12 +314,14 @@ func TestRestartChangesNothing(t *testing.T) {
 	i.MTU = 1400
 	b := newBed(t, t.TempDir())
 	b.Restore(set(i))
+	eventually(t, "the link has carrier", func() bool { return b.view("ge0").State.Link.Carrier })
+	since := b.view("ge0").LastChange
 	b = b.again()
 	if failures := b.Restore(set(i)); len(failures) > 0 || b.conn.Writes() != 0 {
 		t.Errorf("%d writes, failures %v", b.conn.Writes(), failures)
 	}
-	if b.view("ge0") == nil || !b.view("ge0").Present {
-		t.Error("the interface is not told")
+	if v := b.view("ge0"); v == nil || !v.Present || !v.LastChange.Equal(since) {
+		t.Errorf("the view is %+v, want the last change at %v", v, since)
 	}
 	// Configuration that went while the process was away.
 	b = b.again()

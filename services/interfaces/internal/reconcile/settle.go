@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/found"
+	"github.com/ashlar-nos/ashlar/services/interfaces/internal/history"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/intent"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/kernel"
 )
@@ -190,25 +191,26 @@ func (r *Reconciler) conclude(j *job) {
 		r.forget(j)
 		return
 	}
-	v := &View{Intent: i, Present: j.there, State: j.state, Problem: j.err, LastChange: time.Now()}
-	if old := r.views[j.name]; old != nil && sameOperation(old, v) {
-		v.LastChange = old.LastChange
-	}
+	v := &View{Intent: i, Present: j.there, State: j.state, Problem: j.err}
+	v.LastChange = r.history.Since(j.name, r.operation(v), time.Now())
 	r.views[j.name] = v
 	r.retry(j)
 	r.tell(j.name, v)
 }
 
-// sameOperation reports whether the operational state is the same.
-func sameOperation(a, b *View) bool {
-	x, y := a.State.Link, b.State.Link
-	return a.Present == b.Present && x.Index == y.Index && x.Up == y.Up && x.Carrier == y.Carrier
+func (r *Reconciler) operation(v *View) history.Operation {
+	if !v.Present {
+		return history.Operation{}
+	}
+	l := v.State.Link
+	return history.Operation{Identity: r.kernel.Identity(), Index: l.Index, Up: l.Up, Carrier: l.Carrier, Changes: l.CarrierChanges}
 }
 
 // forget ends the care for an interface that is no longer wanted, once it is as it was found.
 func (r *Reconciler) forget(j *job) {
 	if r.views[j.name] != nil {
 		delete(r.views, j.name)
+		r.history.Forget(j.name)
 		r.tell(j.name, nil)
 	}
 	r.retry(j)
