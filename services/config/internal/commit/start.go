@@ -66,7 +66,7 @@ func (e *Engine) load(ctx context.Context) (store.Contents, error) {
 // time it stays, otherwise it is taken back.
 func (e *Engine) finish(ctx context.Context, contents store.Contents) error {
 	pending := contents.Pending
-	e.setProblem(fmt.Errorf("%w: revision %d waits for its owners", ErrNotReady, pending.Number))
+	e.setProblem(fmt.Errorf("%w: %w: revision %d", ErrNotReady, ErrAwaitsOwners, pending.Number))
 	left := min(max(e.Patience-time.Since(pending.Time), minPatience), e.Patience)
 	e.Log.Info("finishing a pending change", "revision", pending.Number, "owners", pending.Owners, "within", left.String())
 	groups := e.pendingGroups(pending)
