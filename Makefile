@@ -110,9 +110,10 @@ generate-yang: tools
 
 # The forwarding program, and Go's mirror of the memory it shares with the daemon.
 BPF2GO = $(CURDIR)/$(TOOLS)/bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types
-BPF_CFLAGS := -O2 -g -Wall -Wextra -Werror -mcpu=v3 -idirafter /usr/include/$(shell uname -m)-linux-gnu
+BPF_CFLAGS := -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -mcpu=v3 -idirafter /usr/include/$(shell uname -m)-linux-gnu
 BPF_TYPES := line header tables shadow cpu_counters port_counters next_hop_counters adjacency port control \
   limit reason action ref_kind port_flag adjacency_flag group_bits
 .PHONY: generate-bpf
 generate-bpf: tools
 	cd dataplane/internal/tables && GOPACKAGE=tables $(BPF2GO) $(BPF_TYPES:%=-type %) router ../../bpf/router.c -- $(BPF_CFLAGS)
+	cd bench/v4forwarding && GOPACKAGE=main $(BPF2GO) -type trace -type destination trace bpf/trace.c -- $(BPF_CFLAGS)

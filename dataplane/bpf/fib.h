@@ -11,7 +11,7 @@
 #include "maps.h"
 
 #define ARENA_MASK ((__u64)ARENA_UNITS * UNIT_BYTES - 1)
-#define KIND(ref) ((ref) >> 30)
+#define KIND(ref) ((ref) >> KIND_SHIFT)
 
 static __always_inline const void *arena_at(const struct tables *t, __u64 offset)
 {
@@ -39,19 +39,27 @@ static __always_inline __u32 line_rank(const struct line *l, __u32 octet)
 	return (before + __builtin_popcountll(upto) - 1) & 0xff;
 }
 
-/* fib_step goes one octet deeper. */
+/* fib_step goes one octet deeper. Leaves behind a line are touched at once: their cache line comes while
+ * the line itself is still on its way. */
 static __always_inline __u32 fib_step(const struct tables *t, __u32 ref, __u32 octet)
 {
-	const struct line *l;
-	__u32 rank;
+	const void *node = arena_unit(t, ref);
+	const struct line *l = node;
 
-	if (KIND(ref) == KIND_DENSE)
-		return *(const __u32 *)(arena_unit(t, ref) + (octet & 0xff) * 4);
-	l = arena_unit(t, ref);
-	rank = line_rank(l, octet);
-	if (KIND(ref) == KIND_NARROW)
-		return *(const __u16 *)(arena_at(t, l->leaves) + rank * 2);
-	return *(const __u32 *)(arena_at(t, l->leaves) + rank * 4);
+	switch (KIND(ref)) {
+	case KIND_DENSE:
+		return ((const __u32 *)node)[octet & 0xff];
+	case KIND_NARROW:
+		return l->leaves[line_rank(l, octet)];
+	case KIND_NARROW_BEHIND:
+		(void)READ_WORD(*(const __u64 *)(l + 1));
+		return ((const __u16 *)(l + 1))[line_rank(l, octet)];
+	case KIND_WIDE:
+		return ((const __u32 *)l->leaves)[line_rank(l, octet)];
+	default:
+		(void)READ_WORD(*(const __u64 *)(l + 1));
+		return ((const __u32 *)(l + 1))[line_rank(l, octet)];
+	}
 }
 
 /* fib_v4 is the group slot for a destination in network byte order; 0: no route. */

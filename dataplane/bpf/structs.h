@@ -23,7 +23,7 @@ enum limit {
 	MAX_GROUPS = 1 << 16,
 	GROUPS_PER_PAGE = 256,
 	MAX_REASONS = 64,
-	LEAVES_PER_LINE = 12,
+	LEAVES_PER_LINE = 14,
 };
 
 /* reason is why a packet went where it went; each is a counter. Order is part of the layout. */
@@ -68,12 +68,16 @@ enum action {
 	ACTION_CONNECTED,
 };
 
-/* kind of a reference, its two top bits; the rest is a group slot (leaf) or a unit of the arena. */
+/* kind of a reference, its three top bits; the rest is a group slot (leaf) or a unit of the arena. Leaves
+ * that do not fit into a line lie right behind it, on the same page and mostly in the next cache line. */
 enum ref_kind {
-	KIND_LEAF = 0,   /* slot 0: nothing matched */
-	KIND_NARROW = 1, /* a line whose leaves are 16-bit group slots */
-	KIND_WIDE = 2,   /* a line whose leaves are 32-bit references */
-	KIND_DENSE = 3,  /* 256 references, one for each octet */
+	KIND_LEAF = 0,           /* slot 0: nothing matched */
+	KIND_NARROW = 1,         /* a line whose leaves are 16-bit group slots */
+	KIND_NARROW_BEHIND = 2,
+	KIND_WIDE = 3,           /* a line whose leaves are 32-bit references */
+	KIND_WIDE_BEHIND = 4,
+	KIND_DENSE = 5,          /* 256 references, one for each octet */
+	KIND_SHIFT = 29,
 };
 
 enum port_flag {
@@ -89,9 +93,8 @@ enum adjacency_flag {
  * leaves; the rank of the bit at or before the octet is the leaf's index. */
 struct line {
 	__u64 starts[4];
-	__u32 ranks;  /* byte w: number of runs that begin before word w */
-	__u32 leaves; /* byte offset of the leaves in the arena; inside this line when they fit */
-	__u16 inline_leaves[LEAVES_PER_LINE];
+	__u32 ranks; /* byte w: number of runs that begin before word w */
+	__u16 leaves[LEAVES_PER_LINE];
 };
 
 /* header is one generation: everything a packet needs hangs from it, and it is never changed in place. */

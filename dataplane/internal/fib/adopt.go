@@ -67,17 +67,7 @@ func (t *Table) adoptKid(s *Space, ref uint32, depth int, from uint16) (*node, e
 
 // reserve takes the blocks of a node; a block that two nodes claim is an error.
 func reserve(s *Space, m made) error {
-	ok := true
-	switch {
-	case m.ref == 0:
-	case m.ref&tables.KindMask == tables.KindDense:
-		ok = s.Reserve(m.ref&^tables.KindMask, denseUnits)
-	default:
-		ok = s.Reserve(m.ref&^tables.KindMask, 1)
-	}
-	if ok && m.leafUnits > 0 {
-		ok = s.Reserve(m.leaves, int(m.leafUnits))
-	}
+	ok := m.ref == 0 || s.Reserve(m.ref&^tables.KindMask, int(m.units))
 	if ok && m.shadow != 0 {
 		ok = s.ReserveShadow(m.shadow, 4*int(m.shadowWords))
 	}

@@ -7,9 +7,14 @@ import (
 	"github.com/ashlar-nos/ashlar/dataplane/internal/tables"
 )
 
-// denseRuns is the number of runs from which a node is a page of 256 references instead of a line: a page
-// costs 1 KiB and one memory access, a line with its leaves up to as much and two.
-const denseRuns = 160
+// A line with its leaves is one block. From lineUnits on a page of 256 references is no larger, and costs a
+// packet one memory access instead of two.
+const (
+	lineUnits  = 8
+	inlineSize = tables.LeavesPerLine * 2
+	denseUnits = 256 * 4 / 64
+	denseBytes = 256 * 4
+)
 
 // built is what takes effect at Commit.
 type built struct {
@@ -153,7 +158,7 @@ func (b *builder) bury(parent *node, octet byte, n *node) {
 // encode writes a node in the cheapest form that holds it.
 func (b *builder) encode(depth int, refs *[256]uint32) (made, error) {
 	runs, wide := measure(refs)
-	if depth == 1 || runs > denseRuns {
+	if depth == 1 || blockUnits(runs, wide) > lineUnits {
 		return b.encodeDense(refs)
 	}
 	return b.encodeLine(refs, runs, wide)
@@ -171,45 +176,73 @@ func measure(refs *[256]uint32) (runs int, wide bool) {
 	return runs, wide
 }
 
+func leavesSize(runs int, wide bool) int {
+	if wide {
+		return runs * 4
+	}
+	return runs * 2
+}
+
+// blockUnits is the size of a line with its leaves.
+func blockUnits(runs int, wide bool) int {
+	if size := leavesSize(runs, wide); size > inlineSize {
+		return 1 + unitsFor(size)
+	}
+	return 1
+}
+
 func (b *builder) encodeDense(refs *[256]uint32) (made, error) {
 	unit, err := b.w.Take(denseUnits)
 	if err != nil {
 		return made{}, err
 	}
 	copy(b.w.Memory.Words32(unit*uint32(tables.UnitBytes), 256), refs[:])
-	return made{ref: unit | tables.KindDense}, nil
+	return made{ref: unit | tables.KindDense, units: denseUnits}, nil
 }
 
 func (b *builder) encodeLine(refs *[256]uint32, runs int, wide bool) (made, error) {
-	unit, err := b.w.Take(1)
+	units := blockUnits(runs, wide)
+	unit, err := b.w.Take(units)
 	if err != nil {
 		return made{}, err
 	}
-	m := made{ref: unit | tables.KindNarrow}
-	if wide {
-		m.ref = unit | tables.KindWide
+	kind := lineKind(wide, units > 1)
+	fill(b.w.Memory, unit, kind, refs, runs)
+	return made{ref: unit | kind, units: uint16(units)}, nil
+}
+
+func lineKind(wide, behind bool) uint32 {
+	switch {
+	case wide && behind:
+		return tables.KindWideBehind
+	case wide:
+		return tables.KindWide
+	case behind:
+		return tables.KindNarrowBehind
 	}
-	l := b.w.Memory.Line(unit)
-	*l = tables.Line{Leaves: unit*uint32(tables.UnitBytes) + inlineOffset}
-	if size := leavesSize(runs, wide); size > inlineSize {
-		m.leafUnits = uint16(unitsFor(size))
-		if m.leaves, err = b.w.Take(int(m.leafUnits)); err != nil {
-			return made{}, err
-		}
-		l.Leaves = m.leaves * uint32(tables.UnitBytes)
+	return tables.KindNarrow
+}
+
+// leavesOf is the byte offset of a line's leaves.
+func leavesOf(unit, kind uint32) uint32 {
+	offset := unit * uint32(tables.UnitBytes)
+	if kind == tables.KindNarrowBehind || kind == tables.KindWideBehind {
+		return offset + uint32(tables.UnitBytes)
 	}
-	b.fill(l, refs, runs, wide)
-	return m, nil
+	return offset + uint32(tables.UnitBytes-inlineSize)
 }
 
 // fill writes the bitmap and the leaves.
-func (b *builder) fill(l *tables.Line, refs *[256]uint32, runs int, wide bool) {
+func fill(m *tables.Memory, unit, kind uint32, refs *[256]uint32, runs int) {
+	l := m.Line(unit)
+	*l = tables.Line{}
+	wide := kind == tables.KindWide || kind == tables.KindWideBehind
 	var words []uint32
 	var halves []uint16
 	if wide {
-		words = b.w.Memory.Words32(l.Leaves, runs)
+		words = m.Words32(leavesOf(unit, kind), runs)
 	} else {
-		halves = b.w.Memory.Words16(l.Leaves, runs)
+		halves = m.Words16(leavesOf(unit, kind), runs)
 	}
 	rank := 0
 	for i, ref := range refs {
@@ -229,31 +262,10 @@ func (b *builder) fill(l *tables.Line, refs *[256]uint32, runs int, wide bool) {
 	}
 }
 
-const (
-	inlineOffset = 40
-	inlineSize   = tables.LeavesPerLine * 2
-	denseUnits   = 256 * 4 / 64
-)
-
-func leavesSize(runs int, wide bool) int {
-	if wide {
-		return runs * 4
-	}
-	return runs * 2
-}
-
-// retire gives up the blocks that packets read.
+// retire gives up the block that packets read.
 func (b *builder) retire(m made) {
-	switch {
-	case m.ref == 0:
-		return
-	case m.ref&tables.KindMask == tables.KindDense:
-		b.w.Give(m.ref&^tables.KindMask, denseUnits)
-		return
-	}
-	b.w.Give(m.ref&^tables.KindMask, 1)
-	if m.leafUnits > 0 {
-		b.w.Give(m.leaves, int(m.leafUnits))
+	if m.ref != 0 {
+		b.w.Give(m.ref&^tables.KindMask, int(m.units))
 	}
 }
 

@@ -22,8 +22,7 @@ type node struct {
 // table can be given up without reading it.
 type made struct {
 	ref         uint32 // 0 when nothing was built
-	leaves      uint32 // unit of the leaves when they have a block of their own
-	leafUnits   uint16
+	units       uint16 // of its block
 	shadowWords uint16
 	shadow      uint32 // shadow unit; 0 when there are no routes
 }

@@ -59,52 +59,50 @@ func step(m *tables.Memory, ref uint32, octet byte) (uint32, error) {
 
 // read decodes the node behind a reference. What it occupies is stored in held, if that is not nil.
 func read(m *tables.Memory, ref uint32, refs *[256]uint32, held *made) error {
-	unit := ref &^ tables.KindMask
+	unit, kind := ref&^tables.KindMask, ref&tables.KindMask
 	offset := uint64(unit) * uint64(tables.UnitBytes)
-	kind := ref & tables.KindMask
 	size := tables.UnitBytes
 	if kind == tables.KindDense {
-		size = 1024
+		size = denseBytes
 	}
-	if !tables.Valid(offset, size) {
+	if kind > tables.KindDense || !tables.Valid(offset, size) {
 		return fmt.Errorf("fib: reference %#x leaves the arena", ref)
 	}
 	if held != nil {
-		held.ref = ref
+		held.ref, held.units = ref, denseUnits
 	}
 	if kind == tables.KindDense {
 		copy(refs[:], m.Words32(uint32(offset), 256))
 		return nil
 	}
-	return readLine(m, unit, kind == tables.KindWide, refs, held)
+	return readLine(m, unit, kind, refs, held)
 }
 
-func readLine(m *tables.Memory, unit uint32, wide bool, refs *[256]uint32, held *made) error {
+func readLine(m *tables.Memory, unit, kind uint32, refs *[256]uint32, held *made) error {
 	l := m.Line(unit)
 	runs, ranks := 0, uint32(0)
 	for w, s := range l.Starts {
 		ranks |= uint32(runs) << (w * 8)
 		runs += bits.OnesCount64(s)
 	}
-	size := leavesSize(runs, wide)
-	inside := l.Leaves == unit*uint32(tables.UnitBytes)+inlineOffset
-	outside := l.Leaves%uint32(tables.UnitBytes) == 0 && tables.Valid(uint64(l.Leaves), size)
+	wide := kind == tables.KindWide || kind == tables.KindWideBehind
+	units := blockUnits(runs, wide)
 	switch {
 	case l.Starts[0]&1 == 0 || l.Ranks != ranks:
 		return fmt.Errorf("fib: line %d has wrong ranks", unit)
-	case inside != (size <= inlineSize), !inside && !outside:
-		return fmt.Errorf("fib: line %d has its leaves at %#x", unit, l.Leaves)
+	case kind != lineKind(wide, units > 1), !tables.Valid(uint64(unit)*uint64(tables.UnitBytes), units*tables.UnitBytes):
+		return fmt.Errorf("fib: line %d has %d runs", unit, runs)
 	}
-	if held != nil && outside {
-		held.leaves, held.leafUnits = l.Leaves/uint32(tables.UnitBytes), uint16(unitsFor(size))
+	if held != nil {
+		held.units = uint16(units)
 	}
-	rank := -1
+	rank, leaves := -1, leavesOf(unit, kind)
 	for i := range refs {
 		rank += int(l.Starts[i/64] >> (i % 64) & 1)
 		if wide {
-			refs[i] = m.Words32(l.Leaves, runs)[rank]
+			refs[i] = m.Words32(leaves, runs)[rank]
 		} else {
-			refs[i] = uint32(m.Words16(l.Leaves, runs)[rank])
+			refs[i] = uint32(m.Words16(leaves, runs)[rank])
 		}
 	}
 	return nil

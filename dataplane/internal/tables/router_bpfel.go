@@ -100,15 +100,14 @@ const (
 	routerLimitMAX_GROUPS            routerLimit = 65536
 	routerLimitGROUPS_PER_PAGE       routerLimit = 256
 	routerLimitMAX_REASONS           routerLimit = 64
-	routerLimitLEAVES_PER_LINE       routerLimit = 12
+	routerLimitLEAVES_PER_LINE       routerLimit = 14
 )
 
 type routerLine struct {
-	_            structs.HostLayout
-	Starts       [4]uint64
-	Ranks        uint32
-	Leaves       uint32
-	InlineLeaves [12]uint16
+	_      structs.HostLayout
+	Starts [4]uint64
+	Ranks  uint32
+	Leaves [14]uint16
 }
 
 type routerNextHopCounters struct {
@@ -180,10 +179,13 @@ const (
 type routerRefKind uint32
 
 const (
-	routerRefKindKIND_LEAF   routerRefKind = 0
-	routerRefKindKIND_NARROW routerRefKind = 1
-	routerRefKindKIND_WIDE   routerRefKind = 2
-	routerRefKindKIND_DENSE  routerRefKind = 3
+	routerRefKindKIND_LEAF          routerRefKind = 0
+	routerRefKindKIND_NARROW        routerRefKind = 1
+	routerRefKindKIND_NARROW_BEHIND routerRefKind = 2
+	routerRefKindKIND_WIDE          routerRefKind = 3
+	routerRefKindKIND_WIDE_BEHIND   routerRefKind = 4
+	routerRefKindKIND_DENSE         routerRefKind = 5
+	routerRefKindKIND_SHIFT         routerRefKind = 29
 )
 
 type routerShadow struct {

@@ -39,14 +39,16 @@ const (
 	LeavesPerLine      = int(routerLimitLEAVES_PER_LINE)
 )
 
-// Kinds of a reference, shifted into place; the low KindShift bits are a group slot or a unit.
+// Kinds of a reference, shifted into place; the other bits are a group slot or a unit.
 const (
-	KindShift  = 30
-	KindMask   = uint32(3) << KindShift
-	KindLeaf   = uint32(routerRefKindKIND_LEAF) << KindShift
-	KindNarrow = uint32(routerRefKindKIND_NARROW) << KindShift
-	KindWide   = uint32(routerRefKindKIND_WIDE) << KindShift
-	KindDense  = uint32(routerRefKindKIND_DENSE) << KindShift
+	KindMask         = uint32(7) << KindShift
+	KindShift        = uint32(routerRefKindKIND_SHIFT)
+	KindLeaf         = uint32(routerRefKindKIND_LEAF) << KindShift
+	KindNarrow       = uint32(routerRefKindKIND_NARROW) << KindShift
+	KindNarrowBehind = uint32(routerRefKindKIND_NARROW_BEHIND) << KindShift
+	KindWide         = uint32(routerRefKindKIND_WIDE) << KindShift
+	KindWideBehind   = uint32(routerRefKindKIND_WIDE_BEHIND) << KindShift
+	KindDense        = uint32(routerRefKindKIND_DENSE) << KindShift
 )
 
 // Fields of a group word and of a bucket.
