@@ -5,6 +5,7 @@ package kit_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -300,4 +301,51 @@ func asUser(t *testing.T, uid uint32, socket string) codes.Code {
 		t.Fatal(err)
 	}
 	return codes.Code(exit.ExitCode())
+}
+
+// slow holds its probe until told, as a call in flight.
+type slow struct {
+	banner
+	entered, leave chan struct{}
+	ran            chan struct{}
+}
+
+func (s *slow) Probe(context.Context) error {
+	close(s.entered)
+	<-s.leave
+	select {
+	case <-s.ran:
+		return errors.New("the service ended before its calls")
+	default:
+		return nil
+	}
+}
+
+func (s *slow) Run(ctx context.Context) error {
+	<-ctx.Done()
+	close(s.ran)
+	return nil
+}
+
+func TestDrainLetsCallsInFlightEnd(t *testing.T) {
+	s := &slow{entered: make(chan struct{}), leave: make(chan struct{}), ran: make(chan struct{})}
+	d := kittest.Start(t, manifestYAML, func(ctx context.Context, rt *kit.Runtime) (kit.Service, error) { return s, nil })
+	client, ctx := lifecyclev1.NewLifecycleClient(d.Dial()), deadline(t)
+	answered := make(chan error, 1)
+	go func() {
+		h, err := client.Health(ctx, &lifecyclev1.HealthRequest{})
+		if err == nil && !h.GetReady() {
+			err = errors.New(h.GetReason())
+		}
+		answered <- err
+	}()
+	<-s.entered
+	if _, err := client.Drain(ctx, &lifecyclev1.DrainRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	close(s.leave)
+	if err := <-answered; err != nil {
+		t.Errorf("a call in flight when the drain began: %v", err)
+	}
+	d.Stop()
 }

@@ -57,6 +57,7 @@ type Runtime struct {
 	drainOnce sync.Once
 	drain     chan struct{}
 	rpc       *rpcMetrics
+	calls     *inFlight
 }
 
 func newRuntime(m *manifest.Manifest, env environment, logs io.Writer) *Runtime {
@@ -72,6 +73,7 @@ func newRuntime(m *manifest.Manifest, env environment, logs io.Writer) *Runtime 
 		token:     newToken(),
 		started:   time.Now(),
 		drain:     make(chan struct{}),
+		calls:     newInFlight(),
 	}
 	rt.rpc = newRPCMetrics(rt.Metrics)
 	rt.Metrics.MustRegister(

@@ -31,13 +31,16 @@ const (
 	maxMessage = 64 << 20
 	// maxStreams bounds the calls in flight on one connection.
 	maxStreams = 1024
+	// streamGrace is how long streams may take to end once the service has.
+	streamGrace = 100 * time.Millisecond
 	// scrapeLimit bounds the reading of one metrics request.
 	scrapeLimit = 10 * time.Second
 )
 
-// Serve runs the whole component until ctx ends, a drain is asked for, or the service gives up.
-func (rt *Runtime) Serve(ctx context.Context, construct Constructor) error {
-	ctx, cancel := context.WithCancel(ctx)
+// Serve runs the whole component until asked ends, a drain is asked for, or the service gives up.
+func (rt *Runtime) Serve(asked context.Context, construct Constructor) error {
+	// The service outlives the request to end: calls in flight need it.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(asked))
 	defer cancel()
 	stopTraces, err := rt.startTraces(ctx)
 	if err != nil {
@@ -54,11 +57,11 @@ func (rt *Runtime) Serve(ctx context.Context, construct Constructor) error {
 	if err := checkContracts(rt.Manifest, rt.grpc.GetServiceInfo()); err != nil {
 		return err
 	}
-	return rt.supervise(ctx, cancel, service)
+	return rt.supervise(asked, ctx, cancel, service)
 }
 
-// supervise serves and runs side by side, and ends both in order.
-func (rt *Runtime) supervise(ctx context.Context, cancel context.CancelFunc, service Service) error {
+// supervise serves and runs side by side until asked ends, and ends both in order.
+func (rt *Runtime) supervise(asked, ctx context.Context, cancel context.CancelFunc, service Service) error {
 	api, err := rt.Listener(socketAPI)
 	if err != nil {
 		return err
@@ -73,41 +76,44 @@ func (rt *Runtime) supervise(ctx context.Context, cancel context.CancelFunc, ser
 	go func() { ran <- runGuarded(ctx, service) }()
 	select {
 	case err := <-ran:
-		if ctx.Err() == nil {
-			return fmt.Errorf("the service ended by itself: %w", orEnded(err))
-		}
+		return fmt.Errorf("the service ended by itself: %w", orEnded(err))
 	case err := <-served:
 		return fmt.Errorf("serving: %w", err)
 	case <-rt.drain:
-		cancel()
-	case <-ctx.Done():
+	case <-asked.Done():
 	}
 	rt.Log.Info("draining", "limit", time.Duration(rt.Manifest.Drain).String())
 	return rt.finish(cancel, ran)
 }
 
-// finish waits for the service and for calls in flight, no longer than the manifest's drain limit.
+// finish drains: nothing new is accepted and calls in flight end while the service still runs; then the service
+// ends, and with it the streams it holds open. All of it takes no longer than the manifest's drain limit.
 func (rt *Runtime) finish(cancel context.CancelFunc, ran <-chan error) error {
+	limit, done := context.WithTimeout(context.Background(), time.Duration(rt.Manifest.Drain))
+	defer done()
+	defer rt.closeClients()
+	defer rt.grpc.Stop()
+	rt.Telemetry.End()
+	stopped := make(chan struct{})
+	go func() { rt.grpc.GracefulStop(); close(stopped) }()
+	select {
+	case <-rt.calls.none():
+	case <-limit.Done():
+	}
 	cancel()
-	limit := time.After(time.Duration(rt.Manifest.Drain))
 	select {
 	case err := <-ran:
 		if err != nil && !errors.Is(err, context.Canceled) {
 			rt.Log.Warn("ended with an error while draining", "error", err)
 		}
-	case <-limit:
-		rt.grpc.Stop()
+	case <-limit.Done():
 		return errors.New("did not drain in time")
 	}
-	rt.Telemetry.End()
-	stopped := make(chan struct{})
-	go func() { rt.grpc.GracefulStop(); close(stopped) }()
 	select {
 	case <-stopped:
-	case <-limit:
-		rt.grpc.Stop()
+	case <-limit.Done():
+	case <-time.After(streamGrace):
 	}
-	rt.closeClients()
 	return nil
 }
 
@@ -138,7 +144,7 @@ func (rt *Runtime) newServer() *grpc.Server {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(rt.rpc.server.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(guard), rt.Policy.Unary),
+		grpc.ChainUnaryInterceptor(rt.calls.unary, rt.rpc.server.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(guard), rt.Policy.Unary),
 		grpc.ChainStreamInterceptor(rt.rpc.server.StreamServerInterceptor(), recovery.StreamServerInterceptor(guard), rt.Policy.Stream),
 	}
 	return grpc.NewServer(append(options, serverTraces()...)...)
