@@ -33,7 +33,7 @@ const (
 )
 
 // furnished is a device with two owners that are attached.
-func furnished(t *testing.T, die string) (d *device, ports, machine *kernel) {
+func furnished(t testing.TB, die string) (d *device, ports, machine *kernel) {
 	t.Helper()
 	d = newDevice(t)
 	d.startState()
@@ -45,7 +45,7 @@ func furnished(t *testing.T, die string) (d *device, ports, machine *kernel) {
 	return d, ports, machine
 }
 
-func awaitRestored(t *testing.T, all ...*owner.Owner) {
+func awaitRestored(t testing.TB, all ...*owner.Owner) {
 	t.Helper()
 	eventually(t, "owners attach", func() error {
 		for _, o := range all {

@@ -37,7 +37,7 @@ const patience = 30 * time.Second
 // device runs the real stated and this configd as processes; the test is their supervisor, and plays the
 // owners with the kit.
 type device struct {
-	t       *testing.T
+	t       testing.TB
 	layout  layout.Layout
 	sockets map[string]map[string]*os.File // by component and name
 	token   uint64
@@ -53,7 +53,7 @@ type process struct {
 	done chan struct{}
 }
 
-func newDevice(t *testing.T) *device {
+func newDevice(t testing.TB) *device {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test must run as root: the unix socket knows root as the operator")
@@ -83,7 +83,7 @@ func newDevice(t *testing.T) *device {
 	return d
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -295,7 +295,7 @@ func (d *device) own(patterns ...string) (*kernel, *owner.Owner) {
 }
 
 // eventually waits until a check is nil.
-func eventually(t *testing.T, what string, check func() error) {
+func eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
 	err := check()
 	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); err = check() {

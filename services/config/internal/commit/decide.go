@@ -19,8 +19,12 @@ import (
 	"github.com/ashlar-nos/ashlar/services/kit/gpath"
 )
 
-// storePause is the pause between tries to write what must be written.
-const storePause = 100 * time.Millisecond
+const (
+	// storePause is the pause between tries to write what must be written.
+	storePause = 100 * time.Millisecond
+	// clearAfter is how long the mark of an applied revision stands when no commit follows that replaces it.
+	clearAfter = 20 * time.Millisecond
+)
 
 // decide writes the revision and sees it into effect, or takes it back. It runs to its end whatever the
 // client does.
@@ -36,11 +40,10 @@ func (e *Engine) decide(t *transaction) error {
 		return e.reverse(t, err)
 	}
 	call(e.Steps.Applied)
-	if err := e.clear(); err != nil {
-		return err
-	}
+	e.inEffect = t.revision
 	e.Publish(t.next)
 	e.Metrics.results.WithLabelValues("committed").Inc()
+	e.idle.Reset(clearAfter)
 	return nil
 }
 
@@ -166,7 +169,7 @@ func (e *Engine) persistReversal(reversed int64, inverse []store.Change, former 
 			return err
 		}
 		e.Log.Error("a reversal is not written yet", "revision", reversed, "error", err)
-		if !e.pause() {
+		if !pause(e.life) {
 			return err
 		}
 	}
@@ -190,28 +193,34 @@ func (e *Engine) judge(g *group, err error) {
 	}
 }
 
-// clear takes the pending mark away before the client hears of the success: a mark that is found after
-// a restart is then a change that nobody was told of. It does not give up while the engine lives.
-func (e *Engine) clear() error {
+// clear takes the mark of the newest revision away if it is in effect everywhere. A commit that follows does
+// that as well, so this is for when none does; the caller has the turn. It does not give up before ctx ends.
+func (e *Engine) clear(ctx context.Context) error {
+	if e.inEffect != e.Store.Revision() {
+		return nil
+	}
 	defer e.Metrics.time("clear")()
 	for {
-		err := e.lost(e.Store.ClearPending(e.life))
-		if err == nil || errors.Is(err, store.ErrLost) {
+		err := e.Store.ClearPending(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
 			return err
+		case errors.Is(err, store.ErrLost):
+			return e.lost(err)
 		}
 		e.Log.Warn("the pending mark still stands", "error", err)
-		if !e.pause() {
+		if !pause(ctx) {
 			return err
 		}
 	}
 }
 
-// pause waits before another try; false when the engine ends.
-func (e *Engine) pause() bool {
+// pause waits before another try; false when ctx ends.
+func pause(ctx context.Context) bool {
 	select {
 	case <-time.After(storePause):
 		return true
-	case <-e.life.Done():
+	case <-ctx.Done():
 		return false
 	}
 }

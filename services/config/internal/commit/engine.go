@@ -7,8 +7,9 @@
 // The store's transaction is the decision. Before it, any refusal aborts and nothing has changed anywhere.
 // After it, the change stands unless an owner has it not in effect within Patience; then the inverse is
 // written as a new revision and every owner applies that. The decision carries a pending mark, so that a
-// successor of this process knows what was never acknowledged: the mark goes before the client hears OK. If
-// this process dies in between, Run finishes the mark before anything else, by the same rule.
+// successor of this process knows what was perhaps never acknowledged; the next commit replaces it, or a
+// short idle time clears it. Run finishes a mark that it finds before anything else: an owner that refuses
+// the change has it taken back, an owner that is away gets it with its snapshot.
 //
 // One transaction runs at a time, in the order of arrival. An Engine is safe for concurrent use.
 package commit
@@ -95,6 +96,12 @@ type Engine struct {
 	mu      sync.Mutex
 	problem error
 
+	// idle fires when no commit has followed the last one for a while.
+	idle *time.Timer
+
+	// inEffect is the revision that all its owners have in effect; only the holder of the turn uses it.
+	inEffect int64
+
 	// bound is what was declared, bound to the model; only the holder of the turn uses it.
 	bound binding
 }
@@ -103,8 +110,10 @@ type Engine struct {
 func New(o Options) *Engine {
 	life, stop := context.WithCancel(context.Background())
 	o.Patience = cmp.Or(o.Patience, Patience)
+	idle := time.NewTimer(time.Hour)
+	idle.Stop()
 	return &Engine{
-		Options: o, turn: newTurn(), life: life, stop: stop,
+		Options: o, turn: newTurn(), life: life, stop: stop, idle: idle,
 		loaded: make(chan struct{}), ready: make(chan struct{}), fatal: make(chan error, 1),
 		problem: fmt.Errorf("%w: the store is not loaded", ErrNotReady),
 	}
@@ -125,12 +134,19 @@ func (e *Engine) Run(ctx context.Context) error {
 	close(e.ready)
 	e.setProblem(nil)
 	release()
-	select {
-	case err := <-e.fatal:
-		return err
-	case <-ctx.Done():
+	for {
+		select {
+		case <-e.idle.C:
+			if release, err := e.turn.take(ctx); err == nil {
+				_ = e.clear(ctx) // a lost store comes by the channel
+				release()
+			}
+		case err := <-e.fatal:
+			return err
+		case <-ctx.Done():
+			return e.drain()
+		}
 	}
-	return e.drain()
 }
 
 // Started is closed when transactions may run.
@@ -146,6 +162,9 @@ func (e *Engine) drain() error {
 	defer cancel()
 	if _, err := e.turn.take(ctx); err != nil {
 		return fmt.Errorf("a transaction did not finish in %s", drainLimit)
+	}
+	if err := e.clear(ctx); err != nil {
+		e.Log.Warn("the pending mark still stands", "error", err)
 	}
 	return nil
 }

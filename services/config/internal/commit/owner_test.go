@@ -28,7 +28,9 @@ type stone struct {
 	kernel map[string]string
 	// reject answers a prepare or a commit with a refusal; mute answers nothing.
 	rejectPrepare, rejectCommit *configv1.Refusal
-	mute                        bool
+	// rejectRestore is what it fails of a snapshot, once.
+	rejectRestore *configv1.Refusal
+	mute          bool
 	// prepared counts the questions.
 	prepared, aborted int
 	restores          int
@@ -118,9 +120,11 @@ func (s *stone) answer(m *configv1.AttachResponse, snapshot map[string]string, p
 			return nil
 		}
 		s.kernel, s.restores = maps.Clone(snapshot), s.restores+1
-		return &configv1.AttachRequest{Message: &configv1.AttachRequest_Restored{
-			Restored: &configv1.Restored{Revision: m.GetSnapshot().GetRevision()},
-		}}
+		restored := &configv1.Restored{Revision: m.GetSnapshot().GetRevision()}
+		if s.rejectRestore != nil {
+			restored.Failures, s.rejectRestore = []*configv1.Refusal{s.rejectRestore}, nil
+		}
+		return &configv1.AttachRequest{Message: &configv1.AttachRequest_Restored{Restored: restored}}
 	case m.GetPrepare() != nil:
 		s.prepared++
 		pending[m.GetPrepare().GetTransaction()] = m.GetPrepare().GetChanges()

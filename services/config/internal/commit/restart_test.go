@@ -28,23 +28,25 @@ func crashAt(point string, crashed chan<- struct{}) Steps {
 }
 
 // TestEngineDies ends the engine at each point of a commit, and asks its successor: all or nothing, with
-// owners that come back and with owners that do not.
+// owners that come back at once, that come later, and that cannot have the change in effect any more.
 func TestEngineDies(t *testing.T) {
 	for _, tt := range []struct {
 		point   string
 		returns bool
+		refuses bool
 		all     bool
 	}{
-		{"prepared", true, false},
-		{"decided", true, true},
-		{"decided", false, false},
-		{"applied", true, true},
-		{"applied", false, false},
+		{point: "prepared", returns: true},
+		{point: "prepared"},
+		{point: "decided", returns: true, all: true},
+		{point: "decided", all: true},
+		{point: "decided", returns: true, refuses: true},
+		{point: "applied", returns: true, all: true},
+		{point: "applied", all: true},
 	} {
-		t.Run(fmt.Sprintf("%s, owners return %t", tt.point, tt.returns), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, owners return %t, one refuses %t", tt.point, tt.returns, tt.refuses), func(t *testing.T) {
 			t.Parallel()
 			state, l := statetest.New(), new(lives)
-			l.patience = patienceWith(tt.returns)
 			crashed := make(chan struct{})
 			first := l.open(t, state, crashAt(tt.point, crashed))
 			ports, machine := newStone(t, ifaces), newStone(t, system)
@@ -60,6 +62,9 @@ func TestEngineDies(t *testing.T) {
 			<-crashed
 			first.crash()
 
+			if tt.refuses {
+				ports.set(func(s *stone) { s.rejectRestore = no(ge0mtu, codes.FailedPrecondition, "not any more") })
+			}
 			second := l.open(t, state, Steps{})
 			if tt.returns {
 				second.attach(ports)

@@ -16,8 +16,8 @@ import (
 const (
 	// loadLimit bounds one try to load.
 	loadLimit = 10 * time.Second
-	// minPatience is how long owners have at least to come back to a pending change.
-	minPatience = time.Second
+	// absence is how long an owner may take to attach again before a pending change does not wait for it.
+	absence = 500 * time.Millisecond
 )
 
 // start loads the configuration and finishes a pending mark.
@@ -62,26 +62,47 @@ func (e *Engine) load(ctx context.Context) (store.Contents, error) {
 	}
 }
 
-// finish decides about a change whose client never heard of it: when all its owners have it in effect in
-// time it stays, otherwise it is taken back.
+// finish decides about a change that its client may not have heard of. It stays, unless an owner that
+// attaches again cannot have it in effect: then it is taken back. An owner that is away decides nothing; the
+// client may have been told OK, and the owner's snapshot will hold the change.
 func (e *Engine) finish(ctx context.Context, contents store.Contents) error {
 	pending := contents.Pending
-	e.setProblem(fmt.Errorf("%w: %w: revision %d", ErrNotReady, ErrAwaitsOwners, pending.Number))
-	left := min(max(e.Patience-time.Since(pending.Time), minPatience), e.Patience)
-	e.Log.Info("finishing a pending change", "revision", pending.Number, "owners", pending.Owners, "within", left.String())
+	e.setProblem(fmt.Errorf("%w: revision %d waits for its owners", ErrNotReady, pending.Number))
+	e.Log.Info("finishing a pending change", "revision", pending.Number, "owners", pending.Owners)
 	groups := e.pendingGroups(pending)
-	wait, cancel := context.WithTimeout(ctx, left)
-	defer cancel()
-	err := each(groups, func(g *group) error {
-		return e.ensure(wait, g, e.transactions.Add(1), pending.Number, g.changes)
-	})
+	err := each(groups, func(g *group) error { return e.confirm(ctx, g) })
 	switch {
 	case err == nil:
-		return e.clear()
+		e.inEffect = pending.Number
+		return e.clear(ctx)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
 	return e.takeBack(contents, groups, err)
+}
+
+// confirm waits for an owner to restore a snapshot that holds the pending change, and returns its refusal.
+func (e *Engine) confirm(ctx context.Context, g *group) error {
+	absent, cancel := context.WithTimeout(ctx, min(absence, e.Patience))
+	defer cancel()
+	restoring, cancel := context.WithTimeout(ctx, e.Patience)
+	defer cancel()
+	for {
+		changed := e.Registry.Changed()
+		if session, err := e.Registry.Session(g.declaration); err == nil {
+			return failureAmong(session.Failures(), g.changes)
+		}
+		wait := absent
+		if e.Registry.Attaching(g.declaration) {
+			wait = restoring
+		}
+		select {
+		case <-changed:
+		case <-wait.Done():
+			e.Log.Info("an owner of the pending change is away", "owner", g.declaration.Component)
+			return ctx.Err()
+		}
+	}
 }
 
 // pendingGroups are the owners of a pending change, by declaration. Their sessions begin with a snapshot
@@ -148,7 +169,7 @@ func (e *Engine) applyInverse(groups []*group, changes *tree.Changes, revision i
 	each(groups, func(g *group) error {
 		var subtrees []*configv1.Subtree
 		for _, o := range objects {
-			if b.declarations[o.Pattern].Pattern == g.declaration.Pattern {
+			if samePath(b.declarations[o.Pattern].Pattern, g.declaration.Pattern) {
 				subtrees = append(subtrees, &configv1.Subtree{Path: o.Path.GNMI(), Json: o.New})
 			}
 		}

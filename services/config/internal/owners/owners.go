@@ -125,6 +125,14 @@ func (r *Registry) Session(d Declaration) (*Session, error) {
 	return nil, fmt.Errorf("%w: %s; try again when it is back", ErrAway, d.Component)
 }
 
+// Attaching reports whether an owner has said hello, be it restored or not.
+func (r *Registry) Attaching(d Declaration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.claims[gpath.String(d.Pattern)]
+	return c != nil && c.attaching != nil
+}
+
 // Changed returns a channel that is closed when next a session comes or goes.
 func (r *Registry) Changed() <-chan struct{} {
 	r.mu.Lock()
