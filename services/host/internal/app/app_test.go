@@ -299,6 +299,7 @@ func TestBadRequests(t *testing.T) {
 	c := client(t, d)
 	for _, r := range []*hostv1.PingRequest{
 		{}, {Destination: "no such name.invalid"}, {Destination: strings.Repeat("a", 254)}, {Destination: "224.0.0.1"}, {Destination: "0.0.0.0"},
+		{Destination: "fe80::1%nolink"}, {Destination: "fe80::1", Source: "fe80::2%nolink"},
 		{Destination: "127.0.0.1", Source: "x"}, {Destination: "127.0.0.1", Source: "::1"}, {Destination: "127.0.0.1", Count: 10_001},
 		{Destination: "127.0.0.1", Size: 65_508}, {Destination: "127.0.0.1", Interval: durationpb.New(time.Millisecond)},
 		{Destination: "127.0.0.1", Wait: durationpb.New(time.Hour)}, {Destination: "127.0.0.1", Wait: &durationpb.Duration{Seconds: 1, Nanos: -1}},

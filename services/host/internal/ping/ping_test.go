@@ -87,7 +87,11 @@ func TestSourceAndLinkLocal(t *testing.T) {
 		t.Error("a source that is not the machine's works")
 	}
 	sandbox.Address(t, "ge0", "fe80::1/64")
-	if all, summary := run(t, request("fe80::1%ge0", 1)); summary.Received != 1 {
+	r = request("::1", 1)
+	var err error
+	r.Route, err = resolve.Find(context.Background(), "fe80::1%ge0", "")
+	sandbox.Must(t, err)
+	if all, summary := run(t, r); summary.Received != 1 {
 		t.Errorf("%+v", all)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -26,7 +27,8 @@ func (e *Error) Error() string { return e.reason }
 
 func wrong(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
-// Route is where to send, and from where if that was said.
+// Route is where to send, and from where if that was said. Zones are interface indices: what the standard
+// library knows of names may be a minute old.
 type Route struct {
 	Destination netip.Addr
 	// Source is invalid when the routing chooses.
@@ -41,7 +43,9 @@ func Find(ctx context.Context, destination, source string) (Route, error) {
 		if err != nil {
 			return r, wrong("the source %q is no address", source)
 		}
-		r.Source = ip.Unmap()
+		if r.Source, err = zoned(ip.Unmap()); err != nil {
+			return r, err
+		}
 	}
 	all, err := candidates(ctx, destination)
 	if err != nil {
@@ -49,11 +53,25 @@ func Find(ctx context.Context, destination, source string) (Route, error) {
 	}
 	for _, ip := range all {
 		if ip = ip.Unmap(); !r.Source.IsValid() || ip.Is4() == r.Source.Is4() {
-			r.Destination = ip
+			if r.Destination, err = zoned(ip); err != nil {
+				return r, err
+			}
 			return r, check(ip)
 		}
 	}
 	return r, wrong("%s has no address of the family of the source %s", destination, source)
+}
+
+// zoned puts the index in place of the name of an interface.
+func zoned(ip netip.Addr) (netip.Addr, error) {
+	if ip.Zone() == "" {
+		return ip, nil
+	}
+	link, err := net.InterfaceByName(ip.Zone())
+	if err != nil {
+		return ip, wrong("%s: there is no interface %s", ip, ip.Zone())
+	}
+	return ip.WithZone(strconv.Itoa(link.Index)), nil
 }
 
 func check(ip netip.Addr) error {

@@ -145,7 +145,7 @@ func (n *Namespace) Route(prefix, gateway string) {
 	Must(n.t, n.netlink.RouteAdd(route(n.t, prefix, gateway)))
 }
 
-// Connect joins two namespaces by a pair of links that are up; nil is the tests' own.
+// Connect joins two namespaces by a pair of links that work; nil is the tests' own.
 func Connect(t testing.TB, a *Namespace, linkA string, b *Namespace, linkB string) {
 	t.Helper()
 	pair := netlink.NewVeth(netlink.LinkAttrs{Name: linkA})
@@ -158,16 +158,39 @@ func Connect(t testing.TB, a *Namespace, linkA string, b *Namespace, linkB strin
 			}
 		}
 	})
+	own, err := netlink.NewHandle()
+	Must(t, err)
+	defer own.Close()
+	ends := map[string]*netlink.Handle{linkA: own, linkB: own}
 	for link, n := range map[string]*Namespace{linkA: a, linkB: b} {
-		l, err := netlink.LinkByName(link)
+		l, err := own.LinkByName(link)
 		Must(t, err)
-		if n == nil {
-			Must(t, netlink.LinkSetUp(l))
-			continue
+		if n != nil {
+			Must(t, own.LinkSetNsFd(l, int(n.file)))
+			ends[link] = n.netlink
 		}
-		Must(t, netlink.LinkSetNsFd(l, int(n.file)))
-		n.Up(link)
 	}
+	for link, h := range ends {
+		l, err := h.LinkByName(link)
+		Must(t, err)
+		Must(t, h.LinkSetUp(l))
+	}
+	for link, h := range ends {
+		awaitUp(t, h, link)
+	}
+}
+
+// awaitUp waits until a link passes packets, which is later than that it has carrier.
+func awaitUp(t testing.TB, h *netlink.Handle, link string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		l, err := h.LinkByName(link)
+		Must(t, err)
+		if l.Attrs().OperState == netlink.OperUp {
+			return
+		}
+	}
+	t.Fatalf("%s does not come up", link)
 }
 
 // Address gives a link of the tests' own namespace an address that works at once.
