@@ -40,7 +40,7 @@ var loadModel = sync.OnceValues(func() (*schema.Model, error) { return schema.Lo
 
 // house is one life of the commit engine on a store that outlives it.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	engine *Engine
 	owners *grpc.ClientConn
 	stop   context.CancelFunc
@@ -57,7 +57,7 @@ type lives struct {
 }
 
 // open starts a life. It is ended with the test.
-func (l *lives) open(t *testing.T, state *statetest.Store, steps Steps) *house {
+func (l *lives) open(t testing.TB, state *statetest.Store, steps Steps) *house {
 	t.Helper()
 	model, err := loadModel()
 	if err != nil {
@@ -79,8 +79,9 @@ func (l *lives) open(t *testing.T, state *statetest.Store, steps Steps) *house {
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
-	go func() { h.ended <- h.engine.Run(ctx) }()
-	t.Cleanup(stop)
+	done := make(chan struct{})
+	go func() { defer close(done); h.ended <- h.engine.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
 	return h
 }
 
@@ -91,7 +92,7 @@ func (h *house) publish(t *tree.Tree) {
 }
 
 // serve runs a gRPC server in memory and returns a connection to it.
-func serve(t *testing.T, register func(*grpc.Server)) *grpc.ClientConn {
+func serve(t testing.TB, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
 	l := bufconn.Listen(1 << 20)
 	s := grpc.NewServer()
@@ -189,7 +190,7 @@ func (h *house) crash() {
 	h.stop()
 }
 
-func contains(t *testing.T, what, text, want string) {
+func contains(t testing.TB, what, text, want string) {
 	t.Helper()
 	if !strings.Contains(text, want) {
 		t.Errorf("%s is %q, want %q in it", what, text, want)

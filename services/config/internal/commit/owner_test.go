@@ -20,7 +20,7 @@ import (
 // stone is an owner that plays by the contract with its bare hands: what it has in effect is a map that
 // outlives its streams, as a kernel would. A test may let it refuse, be silent, or lose its stream.
 type stone struct {
-	t        *testing.T
+	t        testing.TB
 	patterns []*pb.Path
 
 	mu sync.Mutex
@@ -38,7 +38,7 @@ type stone struct {
 	stay              chan struct{}
 }
 
-func newStone(t *testing.T, patterns ...string) *stone {
+func newStone(t testing.TB, patterns ...string) *stone {
 	s := &stone{t: t, kernel: map[string]string{}}
 	for _, p := range patterns {
 		s.patterns = append(s.patterns, gpath.MustParse(p))
