@@ -215,6 +215,31 @@ func TestDamagedTablesAreReplaced(t *testing.T) {
 	d.ping(behindB()...)
 }
 
+// TestKernelCanAnswer: the kernel has routes and forwards for what it is handed, by the ports alone.
+func TestKernelCanAnswer(t *testing.T) {
+	d, p := up(t)
+	want := []netip.Prefix{topology.Balanced4, topology.Balanced6, topology.Single4, topology.Single6}
+	d.kernelRoutes(want...)
+	for key, value := range map[string]string{
+		"ipv4/conf/ge0/forwarding": "1", "ipv6/conf/ge0/forwarding": "1", "ipv4/conf/mgmt0/forwarding": "0", "ipv6/conf/mgmt0/forwarding": "0",
+	} {
+		if have := d.sysctl(key); have != value {
+			t.Errorf("%s is %s, want %s", key, have, value)
+		}
+	}
+	// The answer to a packet whose time is up comes from the kernel.
+	if from := d.expired(topology.Balanced4.Addr().Next()); from != topology.LinkA.Port4.Addr() {
+		t.Errorf("time exceeded came from %v", from)
+	}
+	p.send(&dataplanev1.Batch{V4: &dataplanev1.RouteColumns{Withdrawn: []byte{10, 98, 0, 0, 16}}})
+	d.kernelRoutes(topology.Balanced4, topology.Balanced6, topology.Single6)
+	// A restart takes over what is there.
+	d.kill()
+	d.start()
+	d.ready()
+	d.kernelRoutes(topology.Balanced4, topology.Balanced6, topology.Single6)
+}
+
 // TestPortComesLater: a port whose link does not exist is attached when it appears.
 func TestPortComesLater(t *testing.T) {
 	d := newDevice(t)

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/ashlar-nos/ashlar/dataplane/internal/tables"
 )
@@ -41,6 +42,11 @@ func (g *group) encode(b []byte) {
 			binary.LittleEndian.PutUint32(p[40:], g.members[i].counter)
 		}
 	}
+}
+
+// writeID stores a new id in the shadow: one aligned word, which means something to readers only.
+func (g *group) writeID(m *tables.Memory) {
+	atomic.StoreUint32(&m.ShadowWords(g.info, 1)[0], g.ID)
 }
 
 // info is a decoded shadow of a group.

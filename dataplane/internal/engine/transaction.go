@@ -221,6 +221,11 @@ func (t *transaction) settle() {
 			e.groups.free.put(uint32(c.slot))
 		}
 	}
+	for _, r := range t.renamed {
+		if t.changes[r.g.slot] == nil {
+			r.g.writeID(e.memory)
+		}
+	}
 	for _, u := range t.undo {
 		if g := e.groups.slots[u.previous.Slot]; g != nil && g.routes == 0 && !g.derived && u.previous.Slot != u.now {
 			e.rest(g)
