@@ -60,6 +60,7 @@ func TestComponentsOutliveTheSupervisor(t *testing.T) {
 		t.Errorf("adoption left marks: %v", after)
 	}
 	d.awaitLog("supervisor", `"child":"store","sockets":2}`)
+	d.awaitLog("supervisor", `"child":"tcp","sockets":3}`)
 
 	// Whoever holds the socket now, it must be the same one after the adopted process has died.
 	if err := unix.Kill(int(after.GetPid()), unix.SIGKILL); err != nil {

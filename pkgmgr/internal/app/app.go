@@ -10,10 +10,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/cgroup"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/children"
@@ -22,6 +26,7 @@ import (
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/handback"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/identity"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/logs"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/metrics"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/serve"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/sockets"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/token"
@@ -147,34 +152,59 @@ func (a *app) prepare(dir string) error {
 func (a *app) supervise(signals Signals) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	back := &handback.Server{Path: a.layout.DescriptorSocket(), Expect: a.tree.Expect, Offer: a.sockets.Offer, Log: a.log}
-	returned, err := back.Listen()
-	if err != nil {
-		return err
-	}
-	api, err := listen(a.layout, a.manifest)
-	if err != nil {
-		returned.Close()
-		return err
-	}
-	server := serve.New(serve.Config{Tree: a.tree, Layout: a.layout, Manifest: a.manifest, Started: a.started, Stop: a.tree.Stop, Log: a.log})
-	var side sync.WaitGroup
-	side.Go(func() { back.Run(ctx, returned) })
-	side.Go(func() { a.rotateLogs(ctx) })
-	side.Go(func() {
-		if err := server.Serve(api); err != nil {
-			a.log.Error("the supervisor's socket is not served", "error", err)
-		}
+	counted := metrics.New(a.tree.Status())
+	server := serve.New(serve.Config{
+		Tree: a.tree, Layout: a.layout, Manifest: a.manifest, Started: a.started,
+		Stop: a.tree.Stop, Log: a.log, Count: counted.RPC,
 	})
+	back := &handback.Server{Path: a.layout.DescriptorSocket(), Expect: a.tree.Expect, Offer: a.sockets.Offer, Log: a.log}
+	l, err := a.listenAll(back)
+	if err != nil {
+		return err
+	}
+	var side sync.WaitGroup
+	side.Go(func() { back.Run(ctx, l.returned) })
+	side.Go(func() { a.rotateLogs(ctx) })
+	side.Go(func() { a.tellUnless(server.Serve(l.api), grpc.ErrServerStopped) })
+	side.Go(func() { a.tellUnless(counted.Serve(l.metrics), http.ErrServerClosed) })
 	side.Go(func() { a.obey(ctx, cancel, signals) })
 	a.log.Info("supervising", "root", a.layout.Root, "pid", os.Getpid())
 	a.tree.Run(ctx)
 	left := ctx.Err() != nil
 	server.Stop()
+	counted.Close()
 	cancel()
 	side.Wait()
 	a.finish(left)
 	return nil
+}
+
+// listeners are the supervisor's own.
+type listeners struct {
+	returned     *net.UnixListener
+	api, metrics net.Listener
+}
+
+func (a *app) listenAll(back *handback.Server) (l listeners, err error) {
+	if l.returned, err = back.Listen(); err != nil {
+		return l, err
+	}
+	if l.api, err = listen(a.layout, a.manifest, socketAPI); err != nil {
+		l.returned.Close()
+		return l, err
+	}
+	if l.metrics, err = listen(a.layout, a.manifest, socketMetrics); err != nil {
+		l.returned.Close()
+		l.api.Close()
+	}
+	return l, err
+}
+
+// tellUnless logs why a server ended, unless it was told to.
+func (a *app) tellUnless(err, expected error) {
+	if err != nil && !errors.Is(err, expected) {
+		a.log.Error("one of the supervisor's sockets is not served", "error", err)
+	}
 }
 
 // obey waits for the signal that ends the supervisor.
@@ -205,8 +235,9 @@ func (a *app) finish(left bool) {
 	if err := clean.Groups(a.groups); err != nil {
 		a.log.Warn("control groups stay", "error", err)
 	}
-	for _, f := range []string{a.layout.DescriptorSocket(), apiSocket(a.layout, a.manifest)} {
-		os.Remove(f)
+	os.Remove(a.layout.DescriptorSocket())
+	for _, s := range a.manifest.Sockets {
+		os.Remove(a.layout.Socket(s.Unix))
 	}
 	a.log.Info("stopped")
 }

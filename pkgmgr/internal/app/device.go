@@ -63,7 +63,7 @@ func lockDevice(l layout.Layout, self string) (*os.File, error) {
 // admit gives every component its user, checks that it can get to its files, and publishes who is on the device.
 func admit(l layout.Layout, self *manifest.Manifest, g *generation.Generation, users *identity.Users) error {
 	r := roster.Roster{Components: []roster.Component{{
-		Name: self.Name, Version: self.Version, Endpoint: apiSocket(l, self),
+		Name: self.Name, Version: self.Version, Endpoint: ownSocket(l, self, socketAPI),
 		Provides: self.Provides, Requires: self.Requires,
 	}}}
 	for _, c := range g.Components {
@@ -82,14 +82,20 @@ func admit(l layout.Layout, self *manifest.Manifest, g *generation.Generation, u
 	return roster.Write(l.Roster(), r)
 }
 
-func apiSocket(l layout.Layout, self *manifest.Manifest) string {
-	s, _ := self.Socket("api")
+// The names of the supervisor's sockets in its own manifest.
+const (
+	socketAPI     = "api"
+	socketMetrics = "metrics"
+)
+
+func ownSocket(l layout.Layout, self *manifest.Manifest, name string) string {
+	s, _ := self.Socket(name)
 	return l.Socket(s.Unix)
 }
 
-// listen makes the supervisor's own socket. No one else holds it: between two supervisors it refuses.
-func listen(l layout.Layout, self *manifest.Manifest) (net.Listener, error) {
-	path := apiSocket(l, self)
+// listen makes one of the supervisor's own sockets. No one else holds it: between two supervisors it refuses.
+func listen(l layout.Layout, self *manifest.Manifest, name string) (net.Listener, error) {
+	path := ownSocket(l, self, name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}

@@ -4,7 +4,9 @@
 package app_test
 
 import (
+	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -135,5 +137,37 @@ func TestGarbageOnItsSockets(t *testing.T) {
 	}
 	if c := d.get("one"); !isReady(c) || c.GetCrashes() != 0 {
 		t.Errorf("after garbage: %v", c)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	d := newDevice(t, component{name: "one"})
+	d.startReady()
+	before := d.get("one")
+	d.say("one", "exit 1")
+	d.await("one", "to be ready again", successorOf(before.GetPid()))
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		Dial: func(_, _ string) (net.Conn, error) {
+			return net.Dial("unix", d.layout.Socket("supervisor.metrics.sock"))
+		},
+	}}
+	r, err := client.Get("http://supervisor/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`ashlar_supervisor_component_ready{name="one",version="1.0.0"} 1`,
+		`ashlar_supervisor_component_crashes_total{name="one",version="1.0.0"} 1`,
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="List",grpc_service="ashlar.supervisor.v1.Supervisor",grpc_type="unary"}`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("lacks %s:\n%s", want, text)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // controllerNames are the controllers that the supervisor asks for. pids is first: it is the one that
@@ -78,6 +79,7 @@ func (m *Manager) Group(component string) (*Group, error) {
 			return nil, fmt.Errorf("control group: %w", err)
 		}
 		g.dirs[name] = dir
+		m.raiseShares(name, mount)
 	}
 	if dir, ok := g.dirs[unified]; ok {
 		m.mounts.delegate(filepath.Dir(dir))
@@ -88,6 +90,21 @@ func (m *Manager) Group(component string) (*Group, error) {
 		g.directory = f
 	}
 	return g, nil
+}
+
+// deviceShares is the weight of the groups above the components'. A group competes with single processes
+// outside, so one weight of 1024 for a whole device would starve it beside a few busy ones.
+const deviceShares = 10240
+
+// raiseShares gives the device's groups their weight. It is no error where that is not possible.
+func (m *Manager) raiseShares(controller, mount string) {
+	for d := m.device; d != "."; d = filepath.Dir(d) {
+		for file, value := range settings(controller, Limits{CPUShares: deviceShares}) {
+			if strings.HasPrefix(file, "cpu.") {
+				os.WriteFile(filepath.Join(mount, d, file), []byte(value), 0)
+			}
+		}
+	}
 }
 
 // Components lists the groups that exist for the device.

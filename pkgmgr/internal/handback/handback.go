@@ -28,6 +28,8 @@ import (
 const (
 	// messageLimit bounds the time from connecting to the message.
 	messageLimit = 5 * time.Second
+	// recordLimit is how long a new process may be ahead of its record, which is synced to disk.
+	recordLimit = 200 * time.Millisecond
 	// maxConnections bounds the connections kept; components have one each.
 	maxConnections = 256
 )
@@ -158,11 +160,15 @@ func (s *Server) authorise(conn *net.UnixConn, message fdpass.Return) (Expected,
 	if err != nil {
 		return Expected{}, err
 	}
-	e, ok := s.Expect(message.Component)
-	if !ok || int(id.PID) != e.PID || id.UID != e.UID {
-		return Expected{}, fmt.Errorf("%v says it is %q: %w", id, message.Component, unix.EPERM)
+	for deadline := time.Now().Add(recordLimit); ; time.Sleep(recordLimit / 20) {
+		e, ok := s.Expect(message.Component)
+		if ok && int(id.PID) == e.PID && id.UID == e.UID {
+			return e, nil
+		}
+		if time.Now().After(deadline) {
+			return Expected{}, fmt.Errorf("%v says it is %q: %w", id, message.Component, unix.EPERM)
+		}
 	}
-	return e, nil
 }
 
 // offer passes one socket on. A name that the manifest no longer has is left alone.

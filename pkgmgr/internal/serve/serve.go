@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"time"
 
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
@@ -44,6 +45,8 @@ type Config struct {
 	// Stop begins the orderly stop of the device.
 	Stop func()
 	Log  *slog.Logger
+	// Count counts and times calls.
+	Count *grpcprom.ServerMetrics
 }
 
 // New returns a server that refuses callers whose user has no edge in the roster; root may call all.
@@ -54,11 +57,12 @@ func New(c Config) *grpc.Server {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(policy.Unary),
-		grpc.ChainStreamInterceptor(policy.Stream),
+		grpc.ChainUnaryInterceptor(c.Count.UnaryServerInterceptor(), policy.Unary),
+		grpc.ChainStreamInterceptor(c.Count.StreamServerInterceptor(), policy.Stream),
 	)
 	supervisorv1.RegisterSupervisorServer(s, &supervisor{Config: c})
 	lifecyclev1.RegisterLifecycleServer(s, &lifecycle{Config: c})
+	c.Count.InitializeMetrics(s)
 	return s
 }
 

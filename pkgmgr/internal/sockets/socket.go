@@ -109,7 +109,7 @@ func matches(fd int, dir string, s manifest.Socket) bool {
 
 func sameTCP(want string, ip net.IP, port int) bool {
 	w, err := net.ResolveTCPAddr("tcp", want)
-	if err != nil || w.Port != port {
+	if err != nil || w.Port != port && w.Port != 0 { // port 0 is any
 		return false
 	}
 	if w.IP == nil || w.IP.IsUnspecified() {

@@ -137,12 +137,13 @@ func (t *Tree) Restart(ctx context.Context, name string) error {
 	}
 }
 
-// Expect says which process may return a component's sockets.
+// Expect says which process may return a component's sockets. It goes by the record, so that a process
+// is known before its adoption too.
 func (t *Tree) Expect(name string) (handback.Expected, bool) {
 	n, ok := t.byName[name]
 	if !ok {
 		return handback.Expected{}, false
 	}
-	c, _ := t.table.Get(name)
+	c := t.cfg.Book.Get(name)
 	return handback.Expected{PID: c.PID, UID: n.uid, Sockets: n.c.Manifest.Sockets}, c.PID != 0
 }
