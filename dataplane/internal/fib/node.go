@@ -27,8 +27,6 @@ type made struct {
 	shadow      uint32 // shadow unit; 0 when there are no routes
 }
 
-func (n *node) empty() bool { return len(n.entries) == 0 && len(n.kids) == 0 }
-
 func (n *node) rank(octet byte) int {
 	w := octet / 64
 	r := bits.OnesCount64(n.mask[w] & (1<<(octet%64) - 1))
