@@ -49,7 +49,8 @@ type Aggregator struct {
 	mu        sync.Mutex
 	followers map[string]*follower
 	next      tree.Publisher
-	stamp     time.Time
+	// read is the roster file as it was read last.
+	read os.FileInfo
 }
 
 // New returns an aggregator of the components in the roster file.
@@ -87,7 +88,7 @@ func (a *Aggregator) Run(ctx context.Context) error {
 // look reads the roster if it changed and starts and stops followers.
 func (a *Aggregator) look(ctx context.Context) {
 	info, err := os.Stat(a.file)
-	if err != nil || info.ModTime().Equal(a.stamp) {
+	if err != nil || a.read != nil && os.SameFile(info, a.read) && info.ModTime().Equal(a.read.ModTime()) {
 		return
 	}
 	r, err := roster.Load(a.file)
@@ -95,7 +96,7 @@ func (a *Aggregator) look(ctx context.Context) {
 		a.log.Warn("the roster is not readable", "error", err)
 		return
 	}
-	a.stamp = info.ModTime()
+	a.read = info
 	present := map[string]bool{}
 	for _, c := range r.Providers(contract) {
 		present[c.Name] = true

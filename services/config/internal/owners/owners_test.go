@@ -130,16 +130,20 @@ func (b *bench) attach(component string, token uint64, pattern string) (configv1
 		}
 		last = m.GetSnapshot().GetLast()
 	}
-	changed := b.registry.Changed()
 	if err := stream.Send(restored(7)); err != nil {
 		b.t.Fatal(err)
 	}
-	<-changed
-	s, err := b.registry.Session(Declaration{Pattern: gpath.MustParse(pattern)})
-	if err != nil {
-		b.t.Fatal(err)
+	for deadline := time.After(20 * time.Second); ; {
+		changed := b.registry.Changed()
+		if s, err := b.registry.Session(Declaration{Pattern: gpath.MustParse(pattern)}); err == nil && s.token == token {
+			return stream, s
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			b.t.Fatal("the owner is not served")
+		}
 	}
-	return stream, s
 }
 
 // ending is the status that ends a stream.
