@@ -47,13 +47,9 @@ func (d *demo) checkCoverage(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sent, err := d.traffic.generator.Sent()
+	total, err := d.traffic.total()
 	if err != nil {
 		return "", err
-	}
-	var total uint64
-	for _, s := range sent {
-		total += s
 	}
 	by := now - d.alreadyForwarded
 	if by*1000 < total*999 {

@@ -190,8 +190,25 @@ func (d *demo) stop(ctx context.Context) (string, error) {
 	if err := d.traffic.stop(); err != nil {
 		return "", err
 	}
+	if err := d.checkRate(time.Since(d.traffic.began)); err != nil {
+		return "", err
+	}
 	stats := d.client.Stats()
 	d.say("calls: half of them within %v, 99 %% within %v",
 		stats.Quantile(0.5).Round(time.Microsecond), stats.Quantile(0.99).Round(time.Microsecond))
 	return d.checkCoverage(ctx)
+}
+
+// checkRate sees that the machine kept up with the stream it was asked for, by and large.
+func (d *demo) checkRate(took time.Duration) error {
+	total, err := d.traffic.total()
+	if err != nil {
+		return err
+	}
+	rate := float64(total) / took.Seconds()
+	d.say("the stream had %s packets a second for %v", thousands(uint64(rate)), took.Round(100*time.Millisecond))
+	if 6*rate < 5*float64(d.Rate) {
+		d.fault("the stream had %s packets a second instead of %s: this machine is too busy for the demo", thousands(uint64(rate)), thousands(uint64(d.Rate)))
+	}
+	return nil
 }

@@ -26,6 +26,7 @@ type traffic struct {
 	cancel    context.CancelFunc
 	done      chan error
 	last      stream.Totals
+	began     time.Time
 }
 
 func startTraffic(top *topology.Topology, rate int) (*traffic, error) {
@@ -48,7 +49,7 @@ func startTraffic(top *topology.Topology, rate int) (*traffic, error) {
 		return nil, errors.Join(err, t.meter.Close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.cancel = cancel
+	t.cancel, t.began = cancel, time.Now()
 	go func() { t.done <- t.generator.Run(ctx, stream.Rate{V4: rate / 2, V6: rate - rate/2}) }()
 	return t, nil
 }
@@ -98,18 +99,11 @@ const glance = 5 * time.Millisecond
 func (t *traffic) flow(ctx context.Context, n uint64) error {
 	var goal uint64
 	return t.until(ctx, func() (bool, error) {
-		sent, err := t.generator.Sent()
-		if err != nil {
-			return false, err
-		}
-		var sum uint64
-		for _, s := range sent {
-			sum += s
-		}
+		sum, err := t.total()
 		if goal == 0 {
 			goal = sum + n
 		}
-		return sum >= goal, nil
+		return sum >= goal, err
 	})
 }
 
@@ -176,6 +170,15 @@ func (t *traffic) stop() error {
 	err := <-t.done
 	t.done <- err // for whoever stops it again
 	return err
+}
+
+// total is how many packets were sent.
+func (t *traffic) total() (sum uint64, err error) {
+	sent, err := t.generator.Sent()
+	for _, n := range sent {
+		sum += n
+	}
+	return sum, err
 }
 
 func (t *traffic) end() error {

@@ -6,6 +6,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,7 +53,7 @@ func TestUpThenDown(t *testing.T) {
 		{"--socket", env["ASHLAR_SOCKET"]},
 		{"--target", env["GNMI_ADDR"], "--ca", env["GNMI_CA"], "--cert", env["GNMI_CERT"], "--key", env["GNMI_KEY"]},
 	} {
-		if out, err := exec.Command(env["ASHLAR"], append(way, "get", "/system/state/hostname")...).CombinedOutput(); err != nil {
+		if out, err := exec.Command(env["ASHLAR"], append(way, "get", "--type", "config", "/")...).CombinedOutput(); err != nil {
 			t.Errorf("ashlar by %s: %v: %s", way[0], err, out)
 		}
 	}
@@ -154,9 +155,7 @@ func TestDownLeavesOthersAlone(t *testing.T) {
 	if err := instance.Down(t.Context(), build, labs[0].Name); err != nil {
 		t.Error(err)
 	}
-	if out, err := labs[1].Operate(t.Context(), "get", "/system/state/hostname"); err != nil {
-		t.Errorf("the other lab: %v: %s", err, out)
-	}
+	(&rig{Lab: labs[1]}).answersLocally(t)
 	if _, err := topology.Open(labs[1].Topology.Name); err != nil {
 		t.Errorf("the other lab: %v", err)
 	}
@@ -176,9 +175,13 @@ func TestSecondUpIsRefused(t *testing.T) {
 // answersLocally: the management plane works.
 func (r *rig) answersLocally(t *testing.T) {
 	t.Helper()
-	if out, err := r.Operate(t.Context(), "get", "/system/state/hostname"); err != nil {
-		t.Errorf("%v: %s", err, out)
-	}
+	until(t, "hostname", func(ctx context.Context) error { // telemetry follows readiness by some milliseconds
+		out, err := r.Operate(ctx, "get", "/system/state/hostname")
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return err
+	})
 }
 
 // A reboot: no process, nothing pinned, only what is on disk.
@@ -223,4 +226,32 @@ func TestSupervisorIsReplaced(t *testing.T) {
 		}
 	}
 	r.answersLocally(t)
+}
+
+// A tree below a private directory with a long path: components of other users could neither run from there nor
+// have their sockets there.
+func TestUpFromAClosedTree(t *testing.T) {
+	closed := filepath.Join(t.TempDir(), strings.Repeat("deep", 20))
+	if err := os.Mkdir(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"bin", "generation"} {
+		if err := os.CopyFS(filepath.Join(closed, part), os.DirFS(filepath.Join(build, part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	lab, err := instance.Up(ctx, closed, name(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lab.Close()
+	(&rig{Lab: lab}).answersLocally(t)
+	if err := instance.Down(ctx, closed, lab.Name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(lab.Device.Root); err == nil {
+		t.Errorf("%s is still there", lab.Device.Root)
+	}
 }

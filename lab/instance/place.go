@@ -73,6 +73,12 @@ func open(directory string) bool {
 // prepare makes the directories, and returns the generation to run: the one that was built, or a copy
 // beside the device if nobody but root could run that.
 func (p place) prepare(generation string) (string, error) {
+	if p.isElsewhere() {
+		// Anybody may write there: what exists already is not ours.
+		if err := os.Mkdir(p.home, 0o755); err != nil {
+			return "", fmt.Errorf("place for the device: %w", err)
+		}
+	}
 	for _, directory := range []string{p.directory, p.root()} {
 		if err := os.MkdirAll(directory, 0o755); err != nil {
 			return "", err

@@ -163,7 +163,7 @@ func (g *Generator) Close() error {
 // tick is the pace; a burst after a stall is bounded to mostBehind of stream, what is above is not made up for.
 const (
 	tick       = 2 * time.Millisecond
-	mostBehind = 20 * time.Millisecond
+	mostBehind = 50 * time.Millisecond
 )
 
 // Run sends at a rate until ctx ends, which is no error.
