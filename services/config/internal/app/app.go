@@ -159,15 +159,9 @@ func (s *service) serve(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Probe implements kit.Service: the store is loaded, pending marks are finished, clients are served. When all
-// of the device starts, owners start after this component is ready; a mark that waits for them is
-// then the one thing that may be missing, or each would wait for the other.
+// Probe implements kit.Service: the store is loaded, pending marks are finished, clients are served.
 func (s *service) Probe(context.Context) error {
-	err := s.engine.Probe()
-	if errors.Is(err, commit.ErrAwaitsOwners) {
-		return nil
-	}
-	if err != nil {
+	if err := s.engine.Probe(); err != nil {
 		return err
 	}
 	if !s.serving.Load() {

@@ -41,8 +41,6 @@ const (
 var (
 	// ErrNotReady says that the configuration is not loaded yet; nothing changed.
 	ErrNotReady = errors.New("the configuration service is not ready")
-	// ErrAwaitsOwners says that a change that was pending at the start waits for owners to attach, and nothing else is missing.
-	ErrAwaitsOwners = errors.New("a pending change waits for its owners")
 	// ErrBusy says that too many transactions wait already; nothing changed.
 	ErrBusy = errors.New("too many transactions wait for their turn")
 )
