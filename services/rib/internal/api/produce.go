@@ -193,7 +193,7 @@ func (p *pending) fail(prefix *ribv1.Prefix, code codes.Code, reason string) {
 // acknowledge answers batches in order once the dataplane has decided about them, several at once when it
 // was quick. It returns nil when the stream is over for a reason known elsewhere.
 func (s *Server) acknowledge(ctx context.Context, stream produceStream, waiting <-chan pending) error {
-	p, ok := <-waiting
+	p, ok := receive(ctx, waiting)
 	for ok {
 		if s.RIB.Settled(ctx, p.mark) != nil {
 			return nil
@@ -211,10 +211,20 @@ func (s *Server) acknowledge(ctx context.Context, stream produceStream, waiting 
 			return err
 		}
 		if !ok {
-			p, ok = <-waiting
+			p, ok = receive(ctx, waiting)
 		}
 	}
 	return nil
+}
+
+// receive waits for the next batch; false at the end of either.
+func receive(ctx context.Context, waiting <-chan pending) (p pending, ok bool) {
+	select {
+	case p, ok = <-waiting:
+		return p, ok
+	case <-ctx.Done():
+		return p, false
+	}
 }
 
 // ready iterates over what a channel holds now.

@@ -30,8 +30,12 @@ const Source = "canary"
 // Canary is the route that is sent.
 var Canary = netip.MustParsePrefix("100::7269:62/128")
 
-// fresh is how long an answer stands for the next ones.
-const fresh = time.Second
+const (
+	// fresh is how long an answer stands for the next ones.
+	fresh = time.Second
+	// patience is how long an answer may take: less than the manifest gives the probe.
+	patience = 1500 * time.Millisecond
+)
 
 // Probe is safe for concurrent use.
 type Probe struct {
@@ -76,13 +80,15 @@ func (p *Probe) Check(ctx context.Context) error {
 
 // send sends the canary and awaits the answer. That the tables are full is an answer.
 func (p *Probe) send(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var before uint32
 	p.RIB.Update(func(t *table.Table) {
 		before = t.Decisions(Canary)
 		t.Touch(Canary)
 	})
 	var refusal fib.Refusal
-	err := p.RIB.Await(ctx, func(t *table.Table) bool {
+	err := p.RIB.Await(ctx, func(t *table.Table, _ rib.Session) bool {
 		refusal, _ = t.Undone(Canary)
 		return t.Decisions(Canary) != before
 	})

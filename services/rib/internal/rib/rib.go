@@ -70,14 +70,15 @@ func (r *RIB) View(f func(t *table.Table)) {
 
 // Settled waits until everything up to a mark was acknowledged or refused by the dataplane.
 func (r *RIB) Settled(ctx context.Context, mark uint64) error {
-	return r.Await(ctx, func(t *table.Table) bool { return t.Outbox().Settled() >= mark })
+	return r.Await(ctx, func(t *table.Table, _ Session) bool { return t.Outbox().Settled() >= mark })
 }
 
-// Await waits until done says so; it is asked again whenever the dataplane's side moved.
-func (r *RIB) Await(ctx context.Context, done func(t *table.Table) bool) error {
+// Await waits until done says so; it is asked again whenever the dataplane's side moved. Like View's f, done
+// must call nothing of the RIB: it runs under the lock.
+func (r *RIB) Await(ctx context.Context, done func(t *table.Table, s Session) bool) error {
 	for {
 		r.mu.RLock()
-		ok, progress := done(r.table), r.progress
+		ok, progress := done(r.table, r.session), r.progress
 		r.mu.RUnlock()
 		if ok {
 			return nil

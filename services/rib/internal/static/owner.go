@@ -30,9 +30,9 @@ const (
 
 const (
 	instance = "DEFAULT"
-	// commitLimit is how long a commit waits for the dataplane: less than the time after which the
+	// CommitLimit is how long a commit waits for the dataplane: less than the time after which the
 	// configuration service gives up on an owner.
-	commitLimit = 4 * time.Second
+	CommitLimit = 4 * time.Second
 	// maxRoutes bounds the configuration.
 	maxRoutes = 100_000
 )
@@ -49,6 +49,7 @@ type Routes struct {
 	byPrefix map[netip.Prefix][]string // paths, sorted: several protocol entries may have one prefix
 	shown    map[string]map[string]any // telemetry by object
 	now      func() time.Time
+	limit    time.Duration // of a commit
 
 	restored chan struct{}
 	once     sync.Once
@@ -63,7 +64,7 @@ type configured struct {
 // New returns an owner without routes. own tells the device's own addresses.
 func New(r *rib.RIB, own func(netip.Addr) (string, bool), p Publisher) *Routes {
 	return &Routes{
-		rib: r, own: own, publisher: p, now: time.Now, restored: make(chan struct{}),
+		rib: r, own: own, publisher: p, now: time.Now, limit: CommitLimit, restored: make(chan struct{}),
 		routes: map[string]configured{}, byPrefix: map[netip.Prefix][]string{}, shown: map[string]map[string]any{},
 	}
 }
@@ -300,10 +301,10 @@ func (s *Routes) derive(t *table.Table, prefixes []netip.Prefix) error {
 
 // await waits until the dataplane has decided about the prefixes and returns its refusal.
 func (s *Routes) await(ctx context.Context, prefixes []netip.Prefix, change map[string]configured) error {
-	ctx, cancel := context.WithTimeout(ctx, commitLimit)
+	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	var refused error
-	err := s.rib.Await(ctx, func(t *table.Table) bool {
+	err := s.rib.Await(ctx, func(t *table.Table, _ rib.Session) bool {
 		if refused = refusedBy(t, change); refused != nil {
 			return true
 		}
@@ -315,7 +316,7 @@ func (s *Routes) await(ctx context.Context, prefixes []netip.Prefix, change map[
 	case !s.rib.Session().Open:
 		return owner.Refuse(anyPath(change), codes.Unavailable, "the dataplane is away: nothing was changed, try again")
 	}
-	return owner.Refuse(anyPath(change), codes.DeadlineExceeded, "the dataplane did not acknowledge the routes within %s: nothing was changed, try again", commitLimit)
+	return owner.Refuse(anyPath(change), codes.DeadlineExceeded, "the dataplane did not acknowledge the routes within %s: nothing was changed, try again", s.limit)
 }
 
 // refusedBy finds a route of the change that the dataplane refused.
