@@ -188,6 +188,7 @@ func (p *process) kill() {
 func (d *device) conn(socket string) *grpc.ClientConn {
 	d.t.Helper()
 	conn, err := grpc.NewClient("unix://"+d.layout.Socket(socket), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
 		grpc.WithDefaultServiceConfig(`{"methodConfig": [{"name": [{}], "waitForReady": true}]}`))
 	check(d.t, err)
 	d.t.Cleanup(func() { conn.Close() })

@@ -301,3 +301,22 @@ func TestClientGivesUp(t *testing.T) {
 		t.Errorf("revision %d, want 1", h.engine.Revision())
 	}
 }
+
+func TestTooLarge(t *testing.T) {
+	h := new(lives).open(t, statetest.New(), Steps{})
+	ports := newStone(t, ifaces)
+	h.attach(ports)
+	h.ready()
+	list := []byte(`{"openconfig-interfaces:interface":[{"name":"p"}`)
+	for i := range maxRows {
+		list = fmt.Appendf(list, `,{"name":"p%d"}`, i)
+	}
+	_, err := h.set("/interfaces", string(append(list, "]}"...)))
+	var refused *Refused
+	if !errors.As(err, &refused) || refused.Code != codes.ResourceExhausted {
+		t.Errorf("error %v, want ResourceExhausted", err)
+	}
+	if ports.prepared != 0 || h.config("/interfaces") != "" {
+		t.Error("the owner was asked, or something changed")
+	}
+}

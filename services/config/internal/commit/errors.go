@@ -9,11 +9,11 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Refused says that a path has no owner that could ever put it into effect, or none at the moment. Nothing
-// changed.
+// Refused says that a change cannot be asked of an owner. Nothing changed.
 type Refused struct {
 	Path string
-	// Code is Unimplemented when no component ever declared the path, Unavailable when its owner is away.
+	// Code is Unimplemented when no component ever declared the path, Unavailable when its owner is away,
+	// ResourceExhausted when the change is too large for one transaction.
 	Code   codes.Code
 	Reason string
 }

@@ -44,6 +44,8 @@ type group struct {
 	prepared *owners.Session
 	changes  []*configv1.Subtree
 	inverse  []*configv1.Subtree
+	// size is the JSON of both in bytes.
+	size int
 }
 
 // Set makes one transaction of a request. The error is a *schema.Error, *Refused, *owners.Refusal,
@@ -124,6 +126,15 @@ func (e *Engine) candidate(user string, request *gnmi.SetRequest) (*transaction,
 	return t, e.group(t, changes)
 }
 
+const (
+	// maxRows is how many rows one transaction may change; the store's limit leaves room for the head, the
+	// record and its predecessors.
+	maxRows = 19_800
+	// maxPart is how many bytes of JSON one owner is asked about at once, before and after together. Messages
+	// between components are bounded by 64 MiB.
+	maxPart = 48 << 20
+)
+
 // group sorts the changes by owner and finds the rows.
 func (e *Engine) group(t *transaction, changes *tree.Changes) error {
 	b := e.bind()
@@ -144,11 +155,18 @@ func (e *Engine) group(t *transaction, changes *tree.Changes) error {
 			bySession[session] = g
 			t.groups = append(t.groups, g)
 		}
+		if g.size += len(o.Old) + len(o.New); g.size > maxPart {
+			return &Refused{Path: o.Path.String(), Code: codes.ResourceExhausted,
+				Reason: fmt.Sprintf("more than %d bytes of changes at %s; split the Set", maxPart, declaration.Component)}
+		}
 		path := o.Path.GNMI()
 		g.changes = append(g.changes, &configv1.Subtree{Path: path, Json: o.New})
 		g.inverse = append(g.inverse, &configv1.Subtree{Path: path, Json: o.Old})
 	}
-	t.rows = rowChanges(changes, objects, orphans)
+	if t.rows = rowChanges(changes, objects, orphans); len(t.rows) > maxRows {
+		return &Refused{Path: pathText(t.rows[0].Path), Code: codes.ResourceExhausted,
+			Reason: fmt.Sprintf("%d objects change with it; one Set may change %d: split it", len(t.rows), maxRows)}
+	}
 	return nil
 }
 

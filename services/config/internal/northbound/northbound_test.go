@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -297,5 +298,38 @@ func TestConnectionCap(t *testing.T) {
 	}
 	if _, _, err := c.ServerHandshake(one); err != nil {
 		t.Errorf("a connection after the first was closed: %v", err)
+	}
+}
+
+// TestGarbage writes what is no HTTP/2, or no gRPC, to both sockets; whoever speaks properly is served.
+func TestGarbage(t *testing.T) {
+	h := newHouse(t)
+	h.furnish()
+	for _, garbage := range []string{
+		"\x00", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", strings.Repeat("\xff", 1<<16),
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", // a preface and then nothing
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00" + strings.Repeat("\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08", 1000),
+	} {
+		for _, a := range []net.Addr{h.tcp, h.unix} {
+			conn, err := net.Dial(a.Network(), a.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			// The server may close before all is written.
+			_, _ = conn.Write([]byte(garbage))
+		}
+	}
+	if _, err := h.dial(h.tls()).Get(as(t, "alice", "alicealice"), &pb.GetRequest{}); err != nil {
+		t.Errorf("over TCP: %v", err)
+	}
+	if _, err := pb.NewGNMIClient(h.conn(h.unix.String(), insecure.NewCredentials())).Get(as(t, "", ""), &pb.GetRequest{}); err != nil {
+		t.Errorf("over the unix socket: %v", err)
+	}
+	// A method without its slash must not slip past the gate (CVE-2026-33186).
+	err := h.conn(h.tcp.String(), h.tls()).Invoke(as(t, "bob", "bobbob"), "gnmi.gNMI/Set", &pb.SetRequest{}, &pb.SetResponse{})
+	if err == nil {
+		t.Error("a viewer's Set went through without the slash")
 	}
 }
