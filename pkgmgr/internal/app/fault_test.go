@@ -5,6 +5,7 @@ package app_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +191,32 @@ func TestStopIsOrderly(t *testing.T) {
 		t.Errorf("force was used:\n%s", log)
 	}
 	expectNothingLeft(t, d)
+}
+
+func TestNothingLeaksOverRestarts(t *testing.T) {
+	d := newDevice(t, component{name: "one"})
+	d.startReady()
+	descriptors := func() int {
+		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.command.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	kill := func() {
+		pid := d.get("one").GetPid()
+		if err := unix.Kill(int(pid), unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		d.await("one", "to be ready again", successorOf(pid))
+	}
+	kill() // the first one settles what is opened once
+	before := descriptors()
+	for range 20 {
+		kill()
+	}
+	// Connections that are just closing may still count.
+	if after := descriptors(); after > before+5 {
+		t.Errorf("%d descriptors became %d over 20 restarts", before, after)
+	}
 }

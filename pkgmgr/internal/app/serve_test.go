@@ -4,6 +4,7 @@
 package app_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -146,12 +147,10 @@ func TestMetrics(t *testing.T) {
 	before := d.get("one")
 	d.say("one", "exit 1")
 	d.await("one", "to be ready again", successorOf(before.GetPid()))
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		Dial: func(_, _ string) (net.Conn, error) {
-			return net.Dial("unix", d.layout.Socket("supervisor.metrics.sock"))
-		},
-	}}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", d.layout.Socket("supervisor.metrics.sock"))
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 	r, err := client.Get("http://supervisor/metrics")
 	if err != nil {
 		t.Fatal(err)
