@@ -147,18 +147,28 @@ func (t *Table) Settle() {
 			t.refresh(s)
 		}
 	}
-	t.dirtySets = t.dirtySets[:0]
+	t.dirtySets = emptied(t.dirtySets)
 	for _, e := range t.dirtyEntries {
 		e.dirty = false
 		t.prefer(e)
 	}
-	t.dirtyEntries = t.dirtyEntries[:0]
+	t.dirtyEntries = emptied(t.dirtyEntries)
 	for _, s := range t.emptySets {
 		if s.count == 0 {
 			t.retire(s)
 		}
 	}
-	t.emptySets = t.emptySets[:0]
+	t.emptySets = emptied(t.emptySets)
+}
+
+// emptied gives a list back for use again, unless it has grown large.
+func emptied[T any](list []*T) []*T {
+	const keep = 1 << 14
+	if cap(list) > keep {
+		return nil
+	}
+	clear(list)
+	return list[:0]
 }
 
 // refresh computes a set's outcome again. Only when the set becomes reachable or ceases to be are its
