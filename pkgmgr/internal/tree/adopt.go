@@ -48,7 +48,7 @@ func (n *node) adopt() *session {
 		c.Phase, c.PID, c.Adopted, c.Version = status.Starting, was.PID, true, was.Version
 		c.Started, c.ReadyAfter, c.Token = was.Started, was.ReadyAfter, was.Token
 	})
-	n.log.Info("adopted", "pid", was.PID, "token", was.Token, "version", was.Version)
+	n.log.Info("adopted", "pid", was.PID, "token", was.Token, "child_version", was.Version)
 	return s
 }
 

@@ -125,7 +125,7 @@ func (n *node) started(s *session) {
 		c.PID, c.Started, c.ReadyAfter, c.Token = r.PID, r.Started, 0, r.Token
 		c.Version, c.Restarts, c.LastCause = r.Version, r.Restarts, status.Cause(r.LastCause)
 	})
-	n.log.Info("started", "pid", r.PID, "token", r.Token, "version", r.Version)
+	n.log.Info("started", "pid", r.PID, "token", r.Token, "child_version", r.Version)
 }
 
 // sweepStrays ends processes of this component that no record knows: a supervisor that was killed
