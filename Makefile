@@ -70,7 +70,7 @@ models: ## Compare our YANG with OpenConfig's
 	cd tools && go test ./modelcheck && go run ./modelcheck ../services/config/yang
 
 breaking: tools proto-deps ## Compare the contracts with their last released form
-	$(TOOLS)/buf breaking --against proto/released/contracts.binpb
+	$(TOOLS)/buf breaking proto --against proto/released/contracts.binpb
 
 ##@ Measure
 BENCHMARKS := v4-forwarding gnmi-set cold-start footprint
@@ -89,7 +89,7 @@ proto-deps:
 	  install -D -m 644 $(GNMI_PROTO)/$$f build/proto-deps/github.com/openconfig/gnmi/proto/$$f; done
 
 release-contracts: tools proto-deps ## Freeze the contracts as they are; later changes are compared with this
-	$(TOOLS)/buf build --exclude-source-info -o proto/released/contracts.binpb
+	$(TOOLS)/buf build proto --exclude-source-info -o proto/released/contracts.binpb
 
 tools: $(TOOLS)/.stamp ## The generators, linters and test clients (a module of their own)
 $(TOOLS)/.stamp: tools/go.mod tools/go.sum
