@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -144,7 +145,7 @@ func TestStoreKilledUnderSets(t *testing.T) {
 	d.firstSet(client, ge0mtu, "1000")
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
-	acknowledged := make([]int, 4)
+	var acknowledged [4]atomic.Int64
 	for c := range acknowledged {
 		wait.Go(func() {
 			for i := 1000; ; i++ {
@@ -156,7 +157,7 @@ func TestStoreKilledUnderSets(t *testing.T) {
 				err := d.set(client, fmt.Sprintf("/interfaces/interface[name=ge%d]/config/mtu", c), fmt.Sprint(i))
 				switch status.Code(err) {
 				case codes.OK:
-					acknowledged[c] = i
+					acknowledged[c].Store(int64(i))
 				case codes.Unavailable:
 				default:
 					t.Errorf("Set: %v, want it done or Unavailable", err)
@@ -165,7 +166,13 @@ func TestStoreKilledUnderSets(t *testing.T) {
 		})
 	}
 	for range 3 {
-		time.Sleep(100 * time.Millisecond) // let Sets be under way
+		before := acknowledged[0].Load()
+		eventually(t, "Sets are under way", func() error {
+			if acknowledged[0].Load() < before+3 {
+				return errors.New("too few")
+			}
+			return nil
+		})
 		d.state.kill()
 		d.startState()
 	}
@@ -175,7 +182,8 @@ func TestStoreKilledUnderSets(t *testing.T) {
 	d.config.kill()
 	d.startConfig("never")
 	d.waitReady()
-	for c, last := range acknowledged {
+	for c := range acknowledged {
+		last := acknowledged[c].Load()
 		got, err := d.get(client, fmt.Sprintf("/interfaces/interface[name=ge%d]/config/mtu", c))
 		if err != nil || got < fmt.Sprint(last) || last == 0 {
 			t.Errorf("client %d: %q, %v; %d was acknowledged", c, got, err, last)
