@@ -48,8 +48,8 @@ func inheritedSockets(count, names string) ([]inherited, error) {
 	return out, nil
 }
 
-// redial is the pause between two looks for a new supervisor. It is short: until a new supervisor has the
-// sockets back, nobody would hold them if this process died.
+// redial is the pause before the next look for a new supervisor, or the next try when one refused. It is short:
+// until a new supervisor has the sockets back, nobody would hold them if this process died.
 const redial = 100 * time.Millisecond
 
 // returnSockets keeps a connection to the supervisor and gives each new one the listening sockets, so that they
@@ -58,7 +58,6 @@ func (rt *Runtime) returnSockets(ctx context.Context) {
 	for ctx.Err() == nil {
 		if conn, err := rt.handBack(ctx); err == nil {
 			untilClosed(ctx, conn)
-			continue
 		}
 		select {
 		case <-ctx.Done():
