@@ -43,7 +43,8 @@ func watch(socket string) (*view, error) {
 	connection, err := grpc.NewClient("unix://"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{BaseDelay: reconnect, Multiplier: 1, MaxDelay: reconnect},
+			Backoff:           backoff.Config{BaseDelay: reconnect, Multiplier: 1, MaxDelay: reconnect},
+			MinConnectTimeout: 3 * time.Second,
 		}))
 	if err != nil {
 		return nil, fmt.Errorf("supervisor: %w", err)
