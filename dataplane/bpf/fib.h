@@ -39,26 +39,27 @@ static __always_inline __u32 line_rank(const struct line *l, __u32 octet)
 	return (before + __builtin_popcountll(upto) - 1) & 0xff;
 }
 
-/* fib_step goes one octet deeper. Leaves behind a line are touched at once: their cache line comes while
- * the line itself is still on its way. */
+/* fib_step goes one octet deeper. The second unit of a long line is touched at once: it comes while the
+ * first is still on its way. */
 static __always_inline __u32 fib_step(const struct tables *t, __u32 ref, __u32 octet)
 {
 	const void *node = arena_unit(t, ref);
 	const struct line *l = node;
+	const void *leaves = l->leaves;
 
 	switch (KIND(ref)) {
 	case KIND_DENSE:
 		return ((const __u32 *)node)[octet & 0xff];
+	case KIND_NARROW_LONG:
+		(void)READ_WORD(*(const __u64 *)(l + 1));
+		__attribute__((fallthrough));
 	case KIND_NARROW:
-		return l->leaves[line_rank(l, octet)];
-	case KIND_NARROW_BEHIND:
+		return ((const __u16 *)leaves)[line_rank(l, octet)];
+	case KIND_WIDE_LONG:
 		(void)READ_WORD(*(const __u64 *)(l + 1));
-		return ((const __u16 *)(l + 1))[line_rank(l, octet)];
-	case KIND_WIDE:
-		return ((const __u32 *)l->leaves)[line_rank(l, octet)];
+		__attribute__((fallthrough));
 	default:
-		(void)READ_WORD(*(const __u64 *)(l + 1));
-		return ((const __u32 *)(l + 1))[line_rank(l, octet)];
+		return ((const __u32 *)leaves)[line_rank(l, octet)];
 	}
 }
 

@@ -68,15 +68,15 @@ enum action {
 	ACTION_CONNECTED,
 };
 
-/* kind of a reference, its three top bits; the rest is a group slot (leaf) or a unit of the arena. Leaves
- * that do not fit into a line lie right behind it, on the same page and mostly in the next cache line. */
+/* kind of a reference, its three top bits; the rest is a group slot (leaf) or a unit of the arena. A long
+ * line has leaves beyond its first unit. */
 enum ref_kind {
-	KIND_LEAF = 0,           /* slot 0: nothing matched */
-	KIND_NARROW = 1,         /* a line whose leaves are 16-bit group slots */
-	KIND_NARROW_BEHIND = 2,
-	KIND_WIDE = 3,           /* a line whose leaves are 32-bit references */
-	KIND_WIDE_BEHIND = 4,
-	KIND_DENSE = 5,          /* 256 references, one for each octet */
+	KIND_LEAF = 0,        /* slot 0: nothing matched */
+	KIND_NARROW = 1,      /* a line whose leaves are 16-bit group slots */
+	KIND_NARROW_LONG = 2,
+	KIND_WIDE = 3,        /* a line whose leaves are 32-bit references */
+	KIND_WIDE_LONG = 4,
+	KIND_DENSE = 5,       /* 256 references, one for each octet */
 	KIND_SHIFT = 29,
 };
 
@@ -90,7 +90,8 @@ enum adjacency_flag {
 };
 
 /* line maps the 256 values of one octet of an address to leaves. A set bit begins a run of equal
- * leaves; the rank of the bit at or before the octet is the leaf's index. */
+ * leaves; the rank of the bit at or before the octet is the leaf's index. The leaves go on behind the line
+ * when they are many: in the next cache line, on the same page. */
 struct line {
 	__u64 starts[4];
 	__u32 ranks; /* byte w: number of runs that begin before word w */

@@ -5,6 +5,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -87,12 +88,11 @@ func (d *device) counters() *dataplanev1.GetCountersResponse {
 	return c
 }
 
-// traffic starts a stream of both families from host A to behind host B.
-func (d *device) traffic() (*stream.Generator, *stream.Meter, func() stream.Totals) {
+// traffic starts a stream of both families from host A to behind host B, and returns what ends it.
+func (d *device) traffic() (end func() stream.Totals) {
 	t := d.t
 	meter, err := stream.NewMeter(d.top.HostB, topology.LinkB1.HostInterface, topology.LinkB2.HostInterface)
 	must(t, err)
-	t.Cleanup(func() { meter.Close() })
 	mac, err := d.top.HardwareAddress(topology.LinkA.Port)
 	must(t, err)
 	g, err := stream.NewGenerator(stream.Config{
@@ -101,11 +101,11 @@ func (d *device) traffic() (*stream.Generator, *stream.Meter, func() stream.Tota
 		V6: stream.Spread(topology.LinkA.Host6.Addr(), topology.Balanced6, 64),
 	})
 	must(t, err)
-	t.Cleanup(func() { g.Close() })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx, stream.Rate{V4: 50_000, V6: 50_000}) }()
-	return g, meter, func() stream.Totals {
+	return func() stream.Totals {
+		defer func() { must(t, errors.Join(g.Close(), meter.Close())) }()
 		cancel()
 		must(t, <-done)
 		sent, err := g.Sent()
@@ -125,7 +125,7 @@ func TestKilledUnderTraffic(t *testing.T) {
 	d.ping(behindB()...)
 	d.resolved(behindB()...)
 	program := d.attachedProgram(topology.LinkA.Port)
-	_, _, end := d.traffic()
+	end := d.traffic()
 	for round := range 20 {
 		d.kill()
 		begin := time.Now()
@@ -167,7 +167,7 @@ func TestPathMovesUnderTraffic(t *testing.T) {
 	d, p := up(t)
 	d.ping(behindB()...)
 	d.resolved(behindB()...)
-	_, _, end := d.traffic()
+	end := d.traffic()
 	for i := range 3000 {
 		g := &dataplanev1.NextHopGroup{Id: balanced4, Action: dataplanev1.Action_ACTION_FORWARD}
 		switch i % 3 {
@@ -186,6 +186,103 @@ func TestPathMovesUnderTraffic(t *testing.T) {
 	t.Logf("%+v", totals)
 	if lost := totals.Sent - totals.Received; lost != 0 {
 		t.Fatalf("%d packets lost", lost)
+	}
+}
+
+// TestDeadLinkIsAvoided takes one of two links down behind the device's back: the daemon sees it, the flows
+// go by the other, and both are used again when it is back.
+func TestDeadLinkIsAvoided(t *testing.T) {
+	d, _ := up(t)
+	d.ping(behindB()...)
+	d.resolved(behindB()...)
+	must(t, d.top.HostB.Sysctl("ipv6/conf/"+topology.LinkB2.HostInterface+"/keep_addr_on_down", "1"))
+	d.setHostLink(topology.LinkB2, false)
+	for _, a := range []netip.Addr{topology.Balanced4.Addr().Next(), topology.Balanced6.Addr().Next()} {
+		d.await(func() bool { return d.resolvedHops(a) == 1 })
+	}
+	totals := d.stream(20_000)
+	if err := totals.Clean(); err != nil || totals.ByLink[1] != 0 {
+		t.Fatalf("with a dead link: %+v, %v", totals, err)
+	}
+	d.setHostLink(topology.LinkB2, true)
+	d.resolved(behindB()...)
+	totals = d.stream(20_000)
+	if err := totals.Clean(); err != nil || totals.ByLink[0] < totals.Sent/4 || totals.ByLink[1] < totals.Sent/4 {
+		t.Fatalf("with both links: %+v, %v", totals, err)
+	}
+}
+
+// stream sends until at least n packets have left by the program.
+func (d *device) stream(n uint64) stream.Totals {
+	before := d.counters().GetForwardedPackets()
+	end := d.traffic()
+	d.await(func() bool { return d.counters().GetForwardedPackets() >= before+n })
+	return end()
+}
+
+// TestNewerProgramTakesOver starts a daemon whose program is not the pinned one, on the same layout: it moves
+// the links to its own program at once, under a stream, and keeps the tables.
+func TestNewerProgramTakesOver(t *testing.T) {
+	d, _ := up(t)
+	d.ping(behindB()...)
+	d.resolved(behindB()...)
+	end := d.traffic()
+	for range 5 {
+		old := d.attachedProgram(topology.LinkA.Port)
+		d.kill()
+		d.tables(func(control []byte) { control[40] ^= 0xff })
+		d.start()
+		d.ready()
+		if c := d.counters(); c.GetAdopted() || d.attachedProgram(topology.LinkA.Port) == old {
+			t.Fatal("the program was not replaced")
+		}
+		if n := len(d.routes()); n != 16 {
+			t.Fatalf("%d routes after the replacement", n)
+		}
+	}
+	totals := end()
+	t.Logf("%+v", totals)
+	if err := totals.Clean(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOtherLayout finds pins of another layout: they forward, under a stream, until the new tables are
+// filled, and are removed then.
+func TestOtherLayout(t *testing.T) {
+	d, _ := up(t)
+	d.ping(behindB()...)
+	d.resolved(behindB()...)
+	end := d.traffic()
+	old := d.attachedProgram(topology.LinkA.Port)
+	d.kill()
+	was := d.pins()
+	must(t, os.Rename(was, filepath.Join(filepath.Dir(was), "0123456789abcdef")))
+	d.start()
+	d.ready()
+	d.setPorts(topology.Ports()...)
+	p := d.program(3)
+	if p.opened.GetRoutes() != 0 {
+		t.Fatalf("opened %v", p.opened)
+	}
+	if f := p.send(intent()); len(f) > 0 {
+		t.Fatal(f)
+	}
+	d.resolved(behindB()...)
+	if d.attachedProgram(topology.LinkA.Port) != old {
+		t.Fatal("the program moved before its tables were filled")
+	}
+	p.endOfSync()
+	if d.attachedProgram(topology.LinkA.Port) == old {
+		t.Fatal("the program did not move")
+	}
+	if have := d.pins(); have != was {
+		t.Fatalf("pins are %s, want %s alone", have, was)
+	}
+	totals := end()
+	t.Logf("%+v", totals)
+	if err := totals.Clean(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -309,13 +406,31 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// damage overwrites the live header's place in the pinned tables.
+// damage fills the shadow of the pinned tables with nonsense, as a stray writer might.
 func (d *device) damage() {
+	d.memory("shadows", 4<<20, func(b []byte) {
+		for i := range b {
+			b[i] = 0x5a
+		}
+	})
+}
+
+// tables changes the control block of the pinned tables.
+func (d *device) tables(f func(control []byte)) { d.memory("forwarding", 4096, f) }
+
+// pins is the directory of the pinned tables; there must be one.
+func (d *device) pins() (path string) {
+	d.t.Helper()
 	entries, err := os.ReadDir(d.layout.PinDir())
 	must(d.t, err)
 	for _, e := range entries {
-		if e.Name() != "links" {
-			damageMap(d.t, filepath.Join(d.layout.PinDir(), e.Name(), "shadows"))
+		if e.Name() == "links" {
+			continue
 		}
+		if path != "" {
+			d.t.Fatalf("there are pins in %s and in %s", path, e.Name())
+		}
+		path = filepath.Join(d.layout.PinDir(), e.Name())
 	}
+	return path
 }

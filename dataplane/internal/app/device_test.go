@@ -372,6 +372,42 @@ func (d *device) resolved(addresses ...netip.Addr) {
 	}
 }
 
+// resolvedHops is how many next hops of an address's route the program sends by.
+func (d *device) resolvedHops(a netip.Addr) (n int) {
+	r, err := d.client.Lookup(d.t.Context(), &dataplanev1.LookupRequest{Address: a.AsSlice()})
+	must(d.t, err)
+	for _, h := range r.GetRoute().GetNextHops() {
+		if h.GetResolved() {
+			n++
+		}
+	}
+	return n
+}
+
+// await looks until a condition holds; the kernel and the daemon tell the test nothing.
+func (d *device) await(condition func() bool) {
+	d.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			d.t.Fatal("waited in vain")
+		}
+	}
+}
+
+// setHostLink takes the host's end of a link up or down: the device's end loses its carrier.
+func (d *device) setHostLink(l topology.Link, up bool) {
+	h, err := d.top.Host(l).Netlink()
+	must(d.t, err)
+	defer h.Close()
+	link, err := h.LinkByName(l.HostInterface)
+	must(d.t, err)
+	if up {
+		must(d.t, h.LinkSetUp(link))
+		return
+	}
+	must(d.t, h.LinkSetDown(link))
+}
+
 // attachedProgram is the id of the program on a port, by the kernel's word.
 func (d *device) attachedProgram(port string) uint32 {
 	h, err := d.top.Device.Netlink()

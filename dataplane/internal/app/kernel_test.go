@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -20,18 +20,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// damageMap fills the first megabytes of a pinned map, as a stray writer might.
-func damageMap(t *testing.T, path string) {
-	t.Helper()
-	m, err := ebpf.LoadPinnedMap(path, nil)
-	must(t, err)
+// memory changes the beginning of a pinned map behind the daemon's back.
+func (d *device) memory(name string, size int, f func([]byte)) {
+	d.t.Helper()
+	m, err := ebpf.LoadPinnedMap(filepath.Join(d.pins(), name), nil)
+	must(d.t, err)
 	defer m.Close()
-	b, err := unix.Mmap(m.FD(), 0, 4<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	must(t, err)
+	b, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	must(d.t, err)
 	defer unix.Munmap(b)
-	for i := range b {
-		b[i] = 0x5a
-	}
+	f(b)
 }
 
 // addVeth makes a veth pair inside the device.

@@ -23,30 +23,26 @@ func (e *Engine) adopt(unit uint32) error {
 		}
 	}
 	v4, v6 := fib.Views(e.memory, unit)
-	var err error
+	counts := make([]int, tables.MaxGroups)
 	for i, v := range []fib.View{v4, v6} {
 		e.roots[i] = v.Root
-		table, aerr := fib.Adopt(e.space, v)
-		if aerr != nil {
-			return aerr
+		table, err := fib.Adopt(e.space, v)
+		if err != nil {
+			return err
 		}
 		if i == 0 {
 			e.v4 = table
 		} else {
 			e.v6 = table
 		}
-		table.Walk(func(r fib.Route) bool {
-			g := e.groups.slots[r.Slot]
-			if g == nil {
-				err = fmt.Errorf("engine: route %v uses group slot %d, which is empty", r.Prefix, r.Slot)
-				return false
-			}
-			g.routes++
-			return true
-		})
+		table.CountSlots(counts)
 	}
-	if err != nil {
-		return err
+	for slot, n := range counts {
+		if g := e.groups.slots[slot]; g != nil {
+			g.routes = n
+		} else if n > 0 {
+			return fmt.Errorf("engine: %d routes use group slot %d, which is empty", n, slot)
+		}
 	}
 	for _, g := range e.groups.slots {
 		if g != nil && !g.derived && g.routes == 0 {

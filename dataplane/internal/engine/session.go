@@ -5,6 +5,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"github.com/ashlar-nos/ashlar/dataplane/internal/fib"
@@ -205,6 +206,7 @@ func (t *transaction) routes(c Columns, v6 bool) error {
 	if v6 {
 		octets, limit, full = 16, t.e.options.Limits.RoutesV6, "routes-v6"
 	}
+	t.undo = slices.Grow(t.undo, len(c.Groups)+len(c.Withdrawn)/(octets+1))
 	for i := range len(c.Withdrawn) / (octets + 1) {
 		key, bits := route(c.Withdrawn, i, octets)
 		t.unset(v6, key, bits, fib.Programmed)

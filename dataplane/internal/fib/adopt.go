@@ -20,6 +20,7 @@ func Adopt(s *Space, v View) (*Table, error) {
 	if err := reserve(s, t.root.made); err != nil {
 		return nil, err
 	}
+	t.refs = v.Root.References
 	return t, t.adopt(s, &t.root, 0, 0, &v.Root.References)
 }
 
@@ -44,7 +45,9 @@ func (t *Table) adopt(s *Space, n *node, depth int, from uint16, refs *[256]uint
 			return err
 		}
 		n.addKid(byte(octet), k)
-		n.dirty = n.dirty || k.dirty
+		if k.stale() {
+			n.kids.touched.add(byte(octet))
+		}
 	}
 	return nil
 }

@@ -15,27 +15,29 @@ import (
 func (t *Table) Audit(m *tables.Memory, octet byte, root *[256]uint32) (looked, damaged int) {
 	var own [256]uint32
 	t.root.spread(0, 0, &own)
-	k := t.root.kid(octet)
 	want := own[octet]
-	if k != nil {
-		looked, damaged = k.audit(m, 1, uint16(own[octet]))
+	if k := t.root.kid(octet); k != nil {
+		if looked, damaged = k.audit(m, uint16(own[octet])); damaged > 0 {
+			t.root.kids.touched.add(octet)
+		}
 		want = k.made.ref
 	}
 	if root[octet] != want {
-		damaged++
-	}
-	if damaged > 0 {
 		t.root.dirty = true
+		damaged++
 	}
 	return looked, damaged
 }
 
-func (n *node) audit(m *tables.Memory, depth int, from uint16) (looked, damaged int) {
+func (n *node) audit(m *tables.Memory, from uint16) (looked, damaged int) {
 	var want, have [256]uint32
-	n.spread(depth, from, &want)
+	n.spread(1, from, &want)
 	n.eachKid(func(octet byte, k *node) bool {
-		l, d := k.audit(m, depth+1, uint16(want[octet]))
+		l, d := k.audit(m, uint16(want[octet]))
 		looked, damaged = looked+l, damaged+d
+		if d > 0 {
+			n.kids.touched.add(octet)
+		}
 		want[octet] = k.made.ref
 		return true
 	})
@@ -50,9 +52,9 @@ func (n *node) audit(m *tables.Memory, depth int, from uint16) (looked, damaged 
 		}
 	}
 	if err != nil {
+		n.dirty = true
 		damaged++
 	}
-	n.dirty = n.dirty || damaged > 0
 	return looked, damaged
 }
 

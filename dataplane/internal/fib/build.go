@@ -11,7 +11,7 @@ import (
 // packet one memory access instead of two.
 const (
 	lineUnits  = 8
-	inlineSize = tables.LeavesPerLine * 2
+	lineHeader = tables.UnitBytes - tables.LeavesPerLine*2 // bytes before the leaves
 	denseUnits = 256 * 4 / 64
 	denseBytes = 256 * 4
 )
@@ -41,7 +41,14 @@ type Root struct {
 func (t *Table) Build(w *Writer) (Root, error) {
 	var r Root
 	b := builder{t: t, w: w}
-	if err := b.expand(&t.root, 0, 0, &r.References); err != nil {
+	var err error
+	if t.root.dirty {
+		err = b.expand(&t.root, 0, 0, &r.References)
+	} else {
+		r.References = t.refs
+		err = b.patch(&t.root, 0, r.References[:])
+	}
+	if err != nil {
 		return r, err
 	}
 	if len(t.root.entries) > 0 && t.root.entries[0].place() == 1 {
@@ -54,16 +61,23 @@ func (t *Table) Build(w *Writer) (Root, error) {
 	r.Shadow = m.shadow
 	b.giveShadow(t.root.made)
 	t.built = append(t.built, built{&t.root, m, 0})
+	t.next = r.References
 	return r, nil
 }
 
 // Dirty says whether anything changed since the last Commit.
-func (t *Table) Dirty() bool { return t.root.dirty }
+func (t *Table) Dirty() bool { return t.root.stale() }
 
 // Commit is called once packets see what Build returned.
 func (t *Table) Commit() {
+	if len(t.built) > 0 {
+		t.refs = t.next
+	}
 	for _, b := range t.built {
 		b.n.made, b.n.from, b.n.dirty = b.made, b.from, false
+		if b.n.kids != nil {
+			b.n.kids.touched = set{}
+		}
 	}
 	for _, p := range t.pruned {
 		p.parent.dropKid(p.octet)
@@ -81,11 +95,19 @@ type builder struct {
 
 // node returns the reference for a node that inherits a slot, building it if it must.
 func (b *builder) node(n *node, depth int, from uint16) (uint32, error) {
-	if !n.dirty && n.from == from && n.made.ref != 0 {
-		return n.made.ref, nil
+	old := n.made.ref
+	if !n.stale() && n.from == from && old != 0 {
+		return old, nil
 	}
 	var refs [256]uint32
-	if err := b.expand(n, depth, from, &refs); err != nil {
+	var err error
+	if !n.dirty && n.from == from && old&tables.KindMask == tables.KindDense {
+		copy(refs[:], b.w.Memory.Words32(old&^tables.KindMask*uint32(tables.UnitBytes), 256))
+		err = b.patch(n, depth, refs[:])
+	} else {
+		err = b.expand(n, depth, from, &refs)
+	}
+	if err != nil {
 		return 0, err
 	}
 	m, err := b.encode(depth, &refs)
@@ -115,6 +137,25 @@ func (b *builder) expand(n *node, depth int, from uint16, refs *[256]uint32) err
 	return err
 }
 
+// patch brings the references of a node whose own routes did not change up to date: only kids that were
+// touched are visited, as the others may be hundreds.
+func (b *builder) patch(n *node, depth int, refs []uint32) error {
+	return n.eachTouched(func(octet byte, k *node) error {
+		from := uint16(refs[octet])
+		if refs[octet]&tables.KindMask != tables.KindLeaf {
+			from = k.from
+		}
+		if b.hollow(k) {
+			b.bury(n, octet, k)
+			refs[octet] = uint32(from)
+			return nil
+		}
+		ref, err := b.node(k, depth+1, from)
+		refs[octet] = ref
+		return err
+	})
+}
+
 // spread fills in the node's own routes over what it inherits.
 func (n *node) spread(depth int, from uint16, refs *[256]uint32) {
 	for i := range refs {
@@ -133,15 +174,10 @@ func (n *node) spread(depth int, from uint16, refs *[256]uint32) {
 
 // hollow says whether nothing is left at or below a node.
 func (b *builder) hollow(n *node) bool {
-	if !n.dirty || len(n.entries) > 0 {
+	if len(n.entries) > 0 {
 		return false
 	}
-	for _, k := range n.kids {
-		if !b.hollow(k) {
-			return false
-		}
-	}
-	return true
+	return n.eachKid(func(_ byte, k *node) bool { return b.hollow(k) })
 }
 
 // bury gives up a hollow node with everything below.
@@ -176,19 +212,12 @@ func measure(refs *[256]uint32) (runs int, wide bool) {
 	return runs, wide
 }
 
-func leavesSize(runs int, wide bool) int {
-	if wide {
-		return runs * 4
-	}
-	return runs * 2
-}
-
 // blockUnits is the size of a line with its leaves.
 func blockUnits(runs int, wide bool) int {
-	if size := leavesSize(runs, wide); size > inlineSize {
-		return 1 + unitsFor(size)
+	if wide {
+		return unitsFor(lineHeader + runs*4)
 	}
-	return 1
+	return unitsFor(lineHeader + runs*2)
 }
 
 func (b *builder) encodeDense(refs *[256]uint32) (made, error) {
@@ -207,42 +236,35 @@ func (b *builder) encodeLine(refs *[256]uint32, runs int, wide bool) (made, erro
 		return made{}, err
 	}
 	kind := lineKind(wide, units > 1)
-	fill(b.w.Memory, unit, kind, refs, runs)
+	fill(b.w.Memory, unit, refs, runs, wide)
 	return made{ref: unit | kind, units: uint16(units)}, nil
 }
 
-func lineKind(wide, behind bool) uint32 {
+func lineKind(wide, long bool) uint32 {
 	switch {
-	case wide && behind:
-		return tables.KindWideBehind
+	case wide && long:
+		return tables.KindWideLong
 	case wide:
 		return tables.KindWide
-	case behind:
-		return tables.KindNarrowBehind
+	case long:
+		return tables.KindNarrowLong
 	}
 	return tables.KindNarrow
 }
 
 // leavesOf is the byte offset of a line's leaves.
-func leavesOf(unit, kind uint32) uint32 {
-	offset := unit * uint32(tables.UnitBytes)
-	if kind == tables.KindNarrowBehind || kind == tables.KindWideBehind {
-		return offset + uint32(tables.UnitBytes)
-	}
-	return offset + uint32(tables.UnitBytes-inlineSize)
-}
+func leavesOf(unit uint32) uint32 { return unit*uint32(tables.UnitBytes) + uint32(lineHeader) }
 
 // fill writes the bitmap and the leaves.
-func fill(m *tables.Memory, unit, kind uint32, refs *[256]uint32, runs int) {
+func fill(m *tables.Memory, unit uint32, refs *[256]uint32, runs int, wide bool) {
 	l := m.Line(unit)
 	*l = tables.Line{}
-	wide := kind == tables.KindWide || kind == tables.KindWideBehind
 	var words []uint32
 	var halves []uint16
 	if wide {
-		words = m.Words32(leavesOf(unit, kind), runs)
+		words = m.Words32(leavesOf(unit), runs)
 	} else {
-		halves = m.Words16(leavesOf(unit, kind), runs)
+		halves = m.Words16(leavesOf(unit), runs)
 	}
 	rank := 0
 	for i, ref := range refs {

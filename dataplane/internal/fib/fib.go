@@ -20,7 +20,9 @@ type Table struct {
 	v6     bool
 	octets int
 	root   node
-	count  [2]int // by layer
+	refs   [256]uint32 // the root's references, as packets see them
+	next   [256]uint32 // as they will be after Commit
+	count  [2]int      // by layer
 	built  []built
 	pruned []pruned
 }
@@ -53,16 +55,16 @@ func (t *Table) Set(key []byte, bits int, layer Layer, slot uint16, marked bool)
 		return p
 	}
 	n := &t.root
-	n.dirty = true
 	for _, octet := range key[:depth] {
 		k := n.kid(octet)
 		if k == nil {
 			k = &node{}
 			n.addKid(octet, k)
 		}
-		k.dirty = true
+		n.kids.touched.add(octet)
 		n = k
 	}
+	n.dirty = true
 	p := n.set(place, layer, slot, marked)
 	if p.Slot == 0 {
 		t.count[layer]++
@@ -77,11 +79,11 @@ func (t *Table) Delete(key []byte, bits int, layer Layer) Previous {
 		return Previous{}
 	}
 	n := &t.root
-	n.dirty = true
 	for _, octet := range key[:depth] {
+		n.kids.touched.add(octet)
 		n = n.kid(octet)
-		n.dirty = true
 	}
+	n.dirty = true
 	t.count[layer]--
 	return n.unset(place, layer)
 }
@@ -151,9 +153,23 @@ func (n *node) unmark() {
 	for i := range n.entries {
 		n.entries[i] &^= entryMark
 	}
-	for _, k := range n.kids {
+	n.eachKid(func(_ byte, k *node) bool {
 		k.unmark()
+		return true
+	})
+}
+
+// CountSlots adds one to the count of its slot for every route of both layers.
+func (t *Table) CountSlots(counts []int) { t.root.countSlots(counts) }
+
+func (n *node) countSlots(counts []int) {
+	for _, e := range n.entries {
+		counts[e.slot()]++
 	}
+	n.eachKid(func(_ byte, k *node) bool {
+		k.countSlots(counts)
+		return true
+	})
 }
 
 // Route is one route as Walk gives it.

@@ -85,7 +85,7 @@ func readLine(m *tables.Memory, unit, kind uint32, refs *[256]uint32, held *made
 		ranks |= uint32(runs) << (w * 8)
 		runs += bits.OnesCount64(s)
 	}
-	wide := kind == tables.KindWide || kind == tables.KindWideBehind
+	wide := kind == tables.KindWide || kind == tables.KindWideLong
 	units := blockUnits(runs, wide)
 	switch {
 	case l.Starts[0]&1 == 0 || l.Ranks != ranks:
@@ -96,7 +96,7 @@ func readLine(m *tables.Memory, unit, kind uint32, refs *[256]uint32, held *made
 	if held != nil {
 		held.units = uint16(units)
 	}
-	rank, leaves := -1, leavesOf(unit, kind)
+	rank, leaves := -1, leavesOf(unit)
 	for i := range refs {
 		rank += int(l.Starts[i/64] >> (i % 64) & 1)
 		if wide {

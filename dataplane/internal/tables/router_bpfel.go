@@ -179,13 +179,13 @@ const (
 type routerRefKind uint32
 
 const (
-	routerRefKindKIND_LEAF          routerRefKind = 0
-	routerRefKindKIND_NARROW        routerRefKind = 1
-	routerRefKindKIND_NARROW_BEHIND routerRefKind = 2
-	routerRefKindKIND_WIDE          routerRefKind = 3
-	routerRefKindKIND_WIDE_BEHIND   routerRefKind = 4
-	routerRefKindKIND_DENSE         routerRefKind = 5
-	routerRefKindKIND_SHIFT         routerRefKind = 29
+	routerRefKindKIND_LEAF        routerRefKind = 0
+	routerRefKindKIND_NARROW      routerRefKind = 1
+	routerRefKindKIND_NARROW_LONG routerRefKind = 2
+	routerRefKindKIND_WIDE        routerRefKind = 3
+	routerRefKindKIND_WIDE_LONG   routerRefKind = 4
+	routerRefKindKIND_DENSE       routerRefKind = 5
+	routerRefKindKIND_SHIFT       routerRefKind = 29
 )
 
 type routerShadow struct {

@@ -41,14 +41,14 @@ const (
 
 // Kinds of a reference, shifted into place; the other bits are a group slot or a unit.
 const (
-	KindMask         = uint32(7) << KindShift
-	KindShift        = uint32(routerRefKindKIND_SHIFT)
-	KindLeaf         = uint32(routerRefKindKIND_LEAF) << KindShift
-	KindNarrow       = uint32(routerRefKindKIND_NARROW) << KindShift
-	KindNarrowBehind = uint32(routerRefKindKIND_NARROW_BEHIND) << KindShift
-	KindWide         = uint32(routerRefKindKIND_WIDE) << KindShift
-	KindWideBehind   = uint32(routerRefKindKIND_WIDE_BEHIND) << KindShift
-	KindDense        = uint32(routerRefKindKIND_DENSE) << KindShift
+	KindMask       = uint32(7) << KindShift
+	KindShift      = uint32(routerRefKindKIND_SHIFT)
+	KindLeaf       = uint32(routerRefKindKIND_LEAF) << KindShift
+	KindNarrow     = uint32(routerRefKindKIND_NARROW) << KindShift
+	KindNarrowLong = uint32(routerRefKindKIND_NARROW_LONG) << KindShift
+	KindWide       = uint32(routerRefKindKIND_WIDE) << KindShift
+	KindWideLong   = uint32(routerRefKindKIND_WIDE_LONG) << KindShift
+	KindDense      = uint32(routerRefKindKIND_DENSE) << KindShift
 )
 
 // Fields of a group word and of a bucket.
