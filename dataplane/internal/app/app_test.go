@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -403,6 +404,44 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := d.client.Lookup(t.Context(), &dataplanev1.LookupRequest{Address: []byte{1}}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a short address: %v", err)
+	}
+}
+
+// TestFullTable fills the table to its limit by the contract. One route more is refused by name and changes
+// nothing; a restart takes all of it over.
+func TestFullTable(t *testing.T) {
+	d, p := up(t)
+	const limit, batch = 1 << 20, 1 << 16
+	for next := 8; next < limit; {
+		b := &dataplanev1.Batch{V4: &dataplanev1.RouteColumns{}}
+		for ; len(b.V4.Groups) < batch && next < limit; next++ {
+			b.V4.Prefixes = append(b.V4.Prefixes, 20+byte(next>>16), byte(next>>8), byte(next), 0, 24)
+			b.V4.Groups = append(b.V4.Groups, single4)
+		}
+		if f := p.send(b); len(f) > 0 {
+			t.Fatal(f)
+		}
+	}
+	f := p.send(&dataplanev1.Batch{V4: &dataplanev1.RouteColumns{
+		Withdrawn: []byte{20, 0, 8, 0, 24}, Prefixes: []byte{99, 0, 0, 0, 8, 98, 0, 0, 0, 8}, Groups: []uint32{single4, single4},
+	}})
+	if len(f) != 1 || codes.Code(f[0].GetCode()) != codes.ResourceExhausted || !strings.Contains(f[0].GetReason(), "routes-v4") || f[0].GetRoute() != "98.0.0.0/8" {
+		t.Fatalf("refused with %v", f)
+	}
+	for a, want := range map[string]bool{"20.0.8.1": true, "35.255.255.1": true, "99.0.0.1": false, "98.0.0.1": false} {
+		r, err := d.client.Lookup(t.Context(), &dataplanev1.LookupRequest{Address: netip.MustParseAddr(a).AsSlice()})
+		if err != nil || (r.GetRoute() != nil) != want {
+			t.Errorf("%s: %v, %v", a, r, err)
+		}
+	}
+	d.ping(behindB()...)
+	d.kill()
+	begin := time.Now()
+	d.start()
+	d.ready()
+	t.Logf("ready after %v with %d routes; %s", time.Since(begin), limit, d.memoryUse())
+	if p := d.program(2); p.opened.GetRoutes() != limit+8 {
+		t.Fatalf("opened %v", p.opened)
 	}
 }
 

@@ -408,6 +408,18 @@ func (d *device) setHostLink(l topology.Link, up bool) {
 	must(d.t, h.LinkSetDown(link))
 }
 
+// memoryUse is what the daemon has for itself, without the tables.
+func (d *device) memoryUse() string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", d.process.Process.Pid))
+	must(d.t, err)
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "Pss_Anon:") {
+			return strings.Join(strings.Fields(line), " ")
+		}
+	}
+	return ""
+}
+
 // attachedProgram is the id of the program on a port, by the kernel's word.
 func (d *device) attachedProgram(port string) uint32 {
 	h, err := d.top.Device.Netlink()
