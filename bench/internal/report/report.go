@@ -98,6 +98,7 @@ type machine struct {
 
 // saved is the form of a file in bench/results.
 type saved struct {
+	Title   string    `json:"title"`
 	Result  Result    `json:"result"`
 	Header  Row       `json:"header"`
 	Rows    []Row     `json:"rows"`
@@ -111,21 +112,23 @@ func (r Report) Save(directory string) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(saved{r.Result, r.Header, r.Rows, r.Notes, facts(), time.Now().UTC().Truncate(time.Second)}, "", "  ")
+	b, err := json.MarshalIndent(saved{r.Title, r.Result, r.Header, r.Rows, r.Notes, facts(), time.Now().UTC().Truncate(time.Second)}, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(directory, r.Result.Name+".json"), append(b, '\n'), 0o644)
 }
 
-// Finish prints to standard output and saves to bench/results below the module's root, or below the working
-// directory outside of one.
+// Finish prints to standard output, saves to bench/results below the module's root (or below the working
+// directory outside of one) and brings docs/performance.md up to date.
 func (r Report) Finish() error {
 	root, err := moduleRoot()
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.Save(filepath.Join(root, "bench", "results")), r.Print(os.Stdout))
+	results := filepath.Join(root, "bench", "results")
+	err = errors.Join(r.Save(results), WritePage(results, filepath.Join(root, "docs", "performance.md")))
+	return errors.Join(err, r.Print(os.Stdout))
 }
 
 func moduleRoot() (string, error) {

@@ -54,3 +54,27 @@ func TestBenchLineIsLast(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestPageShowsEveryResult(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"one", "two"} {
+		r := Report{Title: "about " + name, Header: Row{"what", "ns"}, Rows: []Row{{"ours|theirs", "1"}},
+			Result: Result{Name: name, Peer: "p", Ratio: 0.5, Bar: 1, OK: name == "one"}}
+		if err := r.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := filepath.Join(dir, "page.md")
+	if err := WritePage(dir, page); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"## one", "about two", `ours\|theirs`, "(bar 1, met)", "(bar 1, **not met**)"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
