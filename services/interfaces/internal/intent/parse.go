@@ -175,6 +175,8 @@ func (d *document) addNeighbor(f *Family, n node, familyName string, member func
 		d.fail(where, "%s is a group address; a neighbor has an individual one", mac)
 	case slices.Max(mac) == 0:
 		d.fail(where, "%s is no station's address", mac)
+	case slices.ContainsFunc(f.Addresses, func(a Address) bool { return a.Prefix.Addr() == ip }):
+		d.fail(n.path, "%s is this interface's own address, not a neighbor's", ip)
 	case slices.ContainsFunc(f.Neighbors, func(b Neighbor) bool { return b.Address == ip }):
 		d.fail(n.path, "the neighbor %s is given twice", ip)
 	}

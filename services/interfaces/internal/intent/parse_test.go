@@ -110,6 +110,13 @@ func TestRefusals(t *testing.T) {
 		{"MAC of 8 bytes", mac("02:00:00:00:00:00:00:01"), sub + "/ipv4/neighbors/neighbor[ip=192.0.2.9]/config/link-layer-address", "no MAC"},
 		{"group MAC", mac("01:00:5e:00:00:01"), sub + "/ipv4/neighbors/neighbor[ip=192.0.2.9]/config/link-layer-address", "group address"},
 		{"zero MAC", mac("00:00:00:00:00:00"), sub + "/ipv4/neighbors/neighbor[ip=192.0.2.9]/config/link-layer-address", "no station"},
+		{
+			"own address as a neighbor",
+			`{"subinterfaces":{"subinterface":[{"index":0,"openconfig-if-ip:ipv4":{
+				"neighbors":{"neighbor":[{"ip":"192.0.2.1","config":{"ip":"192.0.2.1","link-layer-address":"02:00:00:00:00:09"}}]},
+				"addresses":{"address":[` + entry("192.0.2.1", "24") + `]}}}]}}`,
+			sub + "/ipv4/neighbors/neighbor[ip=192.0.2.1]", "own address",
+		},
 		{"empty MAC", mac(""), sub + "/ipv4/neighbors/neighbor[ip=192.0.2.9]/config/link-layer-address", "needs a link-layer address"},
 	} {
 		t.Run(test.desc, func(t *testing.T) {
