@@ -66,7 +66,9 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 		RIB: a.rib, Log: rt.Log, Token: rt.Token, Ready: a.ready, Complete: a.complete,
 	}
 	a.probe = &probe.Probe{RIB: a.rib, Missing: a.missing}
-	rt.Metrics.MustRegister(newMetrics(a))
+	commits := newCommitTime()
+	a.routes.Committed = func(d time.Duration) { commits.Observe(d.Seconds()) }
+	rt.Metrics.MustRegister(newMetrics(a), commits)
 	ribv1.RegisterRibServer(rt.Server, &api.Server{RIB: a.rib, Producers: a.producers, Component: rt.Policy.Component})
 	return a, nil
 }

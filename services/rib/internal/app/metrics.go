@@ -39,6 +39,15 @@ func newMetrics(a *App) *metrics {
 	}
 }
 
+// newCommitTime is how long commits of static routes take, until the dataplane has acknowledged them.
+func newCommitTime() prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "ashlar_rib_commit_seconds",
+		Help:    "Time of a commit of static routes, until the dataplane acknowledged them.",
+		Buckets: prometheus.ExponentialBuckets(100e-6, 2, 16),
+	})
+}
+
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(c chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, c) }
 

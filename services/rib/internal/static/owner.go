@@ -53,6 +53,9 @@ type Routes struct {
 
 	restored chan struct{}
 	once     sync.Once
+
+	// Committed, when set, is told how long each commit took.
+	Committed func(time.Duration)
 }
 
 // configured is a route with where it is configured.
@@ -164,6 +167,9 @@ func (s *Routes) Commit(ctx context.Context, c owner.Change) error {
 	change, errs := parseAll(c.Objects)
 	if len(errs) > 0 {
 		return errs[0]
+	}
+	if s.Committed != nil {
+		defer func(begin time.Time) { s.Committed(time.Since(begin)) }(time.Now())
 	}
 	undo, prefixes, err := s.put(change)
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,41 +26,35 @@ func faultf(at, format string, args ...any) *fault {
 }
 
 // Parse reads a static route from RFC 7951 JSON. Members may carry their module's name or not. What is not
-// known is refused, never swallowed. It judges form; check judges sense.
+// known is refused, never swallowed. It judges form; Check judges sense.
 func Parse(doc json.RawMessage) (Route, error) {
-	var r Route
+	r, err := parse(doc)
+	if err != nil {
+		return r, err
+	}
+	return r, nil
+}
+
+func parse(doc json.RawMessage) (r Route, err *fault) {
 	root, err := members("", doc, "prefix", "config", "next-hops")
 	if err != nil {
 		return r, err
 	}
-	config, err := members("/config", root["config"], "prefix")
-	if err != nil {
+	if r.Prefix, err = parsePrefix(root); err != nil {
 		return r, err
-	}
-	prefix := config["prefix"]
-	if prefix == nil {
-		prefix = root["prefix"]
-	}
-	text, err := stringOf("/config/prefix", prefix)
-	if err != nil {
-		return r, err
-	}
-	if r.Prefix, err = netip.ParsePrefix(text); err != nil {
-		return r, faultf("/config/prefix", "%q is not a prefix", text)
 	}
 	hops, err := members("/next-hops", root["next-hops"], "next-hop")
 	if err != nil {
 		return r, err
 	}
 	var list []json.RawMessage
-	if doc := hops["next-hop"]; doc != nil {
-		if err := json.Unmarshal(doc, &list); err != nil {
-			return r, faultf("/next-hops/next-hop", "not a list")
-		}
+	if doc := hops["next-hop"]; doc != nil && json.Unmarshal(doc, &list) != nil {
+		return r, faultf("/next-hops/next-hop", "not a list")
 	}
 	for _, doc := range list {
 		h, err := parseHop(doc)
 		if err != nil {
+			err.at = hopPath(h.Index) + err.at
 			return r, err
 		}
 		r.Hops = append(r.Hops, h)
@@ -67,43 +62,62 @@ func Parse(doc json.RawMessage) (Route, error) {
 	return r, nil
 }
 
-func parseHop(doc json.RawMessage) (Hop, error) {
+func parsePrefix(root map[string]json.RawMessage) (p netip.Prefix, err *fault) {
+	config, err := members("/config", root["config"], "prefix")
+	if err != nil {
+		return p, err
+	}
+	doc := config["prefix"]
+	if doc == nil {
+		doc = root["prefix"]
+	}
+	text, err := stringOf("/config/prefix", doc)
+	if err != nil {
+		return p, err
+	}
+	p, parseErr := netip.ParsePrefix(text)
+	if parseErr != nil {
+		return p, faultf("/config/prefix", "%q is not a prefix", text)
+	}
+	return p, nil
+}
+
+// parseHop reads a next hop; its faults are at places below it.
+func parseHop(doc json.RawMessage) (Hop, *fault) {
 	h := Hop{Distance: DefaultDistance}
-	list := "/next-hops/next-hop"
-	root, err := members(list, doc, "index", "config", "interface-ref")
+	root, err := members("", doc, "index", "config", "interface-ref")
 	if err != nil {
 		return h, err
 	}
-	if h.Index, err = stringOf(list+"/index", root["index"]); err != nil {
+	if h.Index, err = stringOf("/index", root["index"]); err != nil {
 		return h, err
 	}
-	at := hopPath(h.Index)
-	config, err := members(at+"/config", root["config"], "index", "next-hop", "metric", "preference")
+	config, err := members("/config", root["config"], "index", "next-hop", "metric", "preference")
 	if err != nil {
 		return h, err
 	}
-	if err := h.parseTarget(at, config["next-hop"]); err != nil {
+	if err := h.parseTarget(config["next-hop"]); err != nil {
 		return h, err
 	}
-	if h.Metric, err = numberOf(at+"/config/metric", config["metric"], 0); err != nil {
+	if h.Metric, err = numberOf("/config/metric", config["metric"], 0); err != nil {
 		return h, err
 	}
-	distance, err := numberOf(at+"/config/preference", config["preference"], DefaultDistance)
+	distance, err := numberOf("/config/preference", config["preference"], DefaultDistance)
 	if err != nil {
 		return h, err
 	}
 	if distance < 1 || distance > maxDistance {
-		return h, faultf(at+"/config/preference", "%d is not an administrative distance: use 1 to %d", distance, maxDistance)
+		return h, faultf("/config/preference", "%d is not an administrative distance: use 1 to %d", distance, maxDistance)
 	}
 	h.Distance = uint8(distance)
-	return h, h.parseInterface(at, root["interface-ref"])
+	return h, h.parseInterface(root["interface-ref"])
 }
 
-func (h *Hop) parseTarget(at string, doc json.RawMessage) error {
+func (h *Hop) parseTarget(doc json.RawMessage) *fault {
 	if doc == nil {
 		return nil
 	}
-	text, err := stringOf(at+"/config/next-hop", doc)
+	text, err := stringOf("/config/next-hop", doc)
 	if err != nil {
 		return err
 	}
@@ -111,53 +125,56 @@ func (h *Hop) parseTarget(at string, doc json.RawMessage) error {
 		h.Drop = true
 		return nil
 	}
-	if h.Address, err = netip.ParseAddr(text); err != nil || h.Address.Zone() != "" {
-		return faultf(at+"/config/next-hop", "%q is neither an address nor DROP", text)
+	a, parseErr := netip.ParseAddr(text)
+	if parseErr != nil || a.Zone() != "" {
+		return faultf("/config/next-hop", "%q is neither an address nor DROP", text)
 	}
+	h.Address = a
 	return nil
 }
 
-func (h *Hop) parseInterface(at string, doc json.RawMessage) error {
-	ref, err := members(at+"/interface-ref", doc, "config")
+func (h *Hop) parseInterface(doc json.RawMessage) *fault {
+	ref, err := members("/interface-ref", doc, "config")
 	if err != nil {
 		return err
 	}
-	config, err := members(at+"/interface-ref/config", ref["config"], "interface", "subinterface")
+	config, err := members("/interface-ref/config", ref["config"], "interface", "subinterface")
 	if err != nil {
 		return err
 	}
-	if sub, err := numberOf(at+"/interface-ref/config/subinterface", config["subinterface"], 0); err != nil {
+	sub, err := numberOf("/interface-ref/config/subinterface", config["subinterface"], 0)
+	if err != nil {
 		return err
-	} else if sub != 0 {
-		return faultf(at+"/interface-ref/config/subinterface", "only subinterface 0 can be routed to")
+	}
+	if sub != 0 {
+		return faultf("/interface-ref/config/subinterface", "only subinterface 0 can be routed to")
 	}
 	if config["interface"] != nil {
-		h.Interface, err = stringOf(at+"/interface-ref/config/interface", config["interface"])
+		h.Interface, err = stringOf("/interface-ref/config/interface", config["interface"])
 	}
 	return err
 }
 
 // hopPath is where a next hop stands below its route.
 func hopPath(index string) string {
-	return "/next-hops/next-hop[index=" + strings.NewReplacer(`\`, `\\`, `]`, `\]`).Replace(index) + "]"
+	if strings.ContainsAny(index, `\]`) {
+		index = strings.NewReplacer(`\`, `\\`, `]`, `\]`).Replace(index)
+	}
+	return "/next-hops/next-hop[index=" + index + "]"
 }
 
 // members reads an object whose members may carry their module's name; nil is an empty one.
-func members(at string, doc json.RawMessage, known ...string) (map[string]json.RawMessage, error) {
-	out := map[string]json.RawMessage{}
+func members(at string, doc json.RawMessage, known ...string) (map[string]json.RawMessage, *fault) {
 	if doc == nil {
-		return out, nil
+		return nil, nil
 	}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(doc, &raw); err != nil {
 		return nil, faultf(at, "not an object")
 	}
+	out := make(map[string]json.RawMessage, len(raw))
 	for name, value := range raw {
-		found := false
-		for _, k := range known {
-			found = found || bare(name) == k
-		}
-		if !found {
+		if !slices.Contains(known, bare(name)) {
 			return nil, faultf(at+"/"+bare(name), "static routes have no such member here")
 		}
 		out[bare(name)] = value
@@ -173,7 +190,7 @@ func bare(name string) string {
 	return name
 }
 
-func stringOf(at string, doc json.RawMessage) (string, error) {
+func stringOf(at string, doc json.RawMessage) (string, *fault) {
 	var text string
 	if doc == nil {
 		return "", faultf(at, "missing")
@@ -184,7 +201,7 @@ func stringOf(at string, doc json.RawMessage) (string, error) {
 	return text, nil
 }
 
-func numberOf(at string, doc json.RawMessage, absent uint32) (uint32, error) {
+func numberOf(at string, doc json.RawMessage, absent uint32) (uint32, *fault) {
 	if doc == nil {
 		return absent, nil
 	}

@@ -80,7 +80,7 @@ type rig struct {
 	board  board
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	r := &rig{engine: fibtest.New(), board: board{}}
 	r.rib = rib.New(table.DefaultLimits(), fib.Config{BatchSize: 64, Window: 4})
 	r.links = links.New(r.rib)
@@ -94,7 +94,7 @@ func newRig(t *testing.T) *rig {
 }
 
 // program plays the dataplane until the test ends.
-func (r *rig) program(t *testing.T) {
+func (r *rig) program(t testing.TB) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { close(stop); <-done })
 	r.engine.Open()
