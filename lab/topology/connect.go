@@ -92,6 +92,10 @@ func (t *Topology) routeHosts() error {
 		if err := namespace.Sysctl("ipv4/conf/all/rp_filter", "0"); err != nil {
 			return err
 		}
+		// A host whose link flaps has its addresses again, those of IPv6 too.
+		if err := namespace.Sysctl("ipv6/conf/all/keep_addr_on_down", "1"); err != nil {
+			return err
+		}
 	}
 	if err := addDefaults(t.HostA, LinkA); err != nil {
 		return fmt.Errorf("host A: %w", err)
