@@ -50,6 +50,11 @@ static __always_inline __u32 fib_step(const struct tables *t, __u32 ref, __u32 o
 	switch (KIND(ref)) {
 	case KIND_DENSE:
 		return ((const __u32 *)node)[octet & 0xff];
+	case KIND_BYTE_LONG:
+		(void)READ_WORD(*(const __u64 *)(l + 1));
+		__attribute__((fallthrough));
+	case KIND_BYTE:
+		return ((const __u8 *)leaves)[line_rank(l, octet)];
 	case KIND_NARROW_LONG:
 		(void)READ_WORD(*(const __u64 *)(l + 1));
 		__attribute__((fallthrough));

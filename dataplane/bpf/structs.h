@@ -23,7 +23,7 @@ enum limit {
 	MAX_GROUPS = 1 << 16,
 	GROUPS_PER_PAGE = 256,
 	MAX_REASONS = 64,
-	LEAVES_PER_LINE = 14,
+	LEAF_BYTES_PER_LINE = 28,
 };
 
 /* reason is why a packet went where it went; each is a counter. Order is part of the layout. */
@@ -72,11 +72,13 @@ enum action {
  * line has leaves beyond its first unit. */
 enum ref_kind {
 	KIND_LEAF = 0,        /* slot 0: nothing matched */
-	KIND_NARROW = 1,      /* a line whose leaves are 16-bit group slots */
-	KIND_NARROW_LONG = 2,
-	KIND_WIDE = 3,        /* a line whose leaves are 32-bit references */
-	KIND_WIDE_LONG = 4,
-	KIND_DENSE = 5,       /* 256 references, one for each octet */
+	KIND_BYTE = 1,        /* a line whose leaves are group slots below 256: the tables stay small */
+	KIND_BYTE_LONG = 2,
+	KIND_NARROW = 3,      /* a line whose leaves are 16-bit group slots */
+	KIND_NARROW_LONG = 4,
+	KIND_WIDE = 5,        /* a line whose leaves are 32-bit references */
+	KIND_WIDE_LONG = 6,
+	KIND_DENSE = 7,       /* 256 references, one for each octet */
 	KIND_SHIFT = 29,
 };
 
@@ -95,7 +97,7 @@ enum adjacency_flag {
 struct line {
 	__u64 starts[4];
 	__u32 ranks; /* byte w: number of runs that begin before word w */
-	__u16 leaves[LEAVES_PER_LINE];
+	__u8 leaves[LEAF_BYTES_PER_LINE];
 };
 
 /* header is one generation: everything a packet needs hangs from it, and it is never changed in place. */

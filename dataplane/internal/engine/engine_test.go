@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -306,6 +307,41 @@ func TestPorts(t *testing.T) {
 	if err := r.SetPorts(6, many); !errors.As(err, &full) || full.Limit != "ports" {
 		t.Errorf("too many ports: %v", err)
 	}
+}
+
+func TestProbes(t *testing.T) {
+	r := newRig(t, DefaultLimits())
+	stale := neighbor(10, "192.0.2.9", 9)
+	stale.State = "stale"
+	r.follow(t, neighbor(10, "192.0.2.1", 1), stale)
+	s := r.session(t, 1)
+	b := &Batch{Groups: []Group{
+		{ID: 1, Action: Forward, Hops: hops("p0", "192.0.2.1", "p1", "198.51.100.1", "gone0", "198.51.100.2")},
+		{ID: 2, Action: Connected, Hops: []Hop{{Interface: "p0"}}},
+	}}
+	apply(t, s, b.set("10.0.0.0/8", 1).set("192.0.2.0/24", 2))
+	want := func(desc string, want ...string) {
+		t.Helper()
+		var have []string
+		for _, p := range r.Probes() {
+			have = append(have, p.Address.String())
+		}
+		slices.Sort(have)
+		if !slices.Equal(have, want) {
+			t.Errorf("%s: probes %v, want %v", desc, have, want)
+		}
+	}
+	want("a next hop that nobody knows", "198.51.100.1")
+	n := neighbor(10, "192.0.2.1", 1)
+	n.State = "stale"
+	if err := r.NeighborChanged(n); err != nil {
+		t.Fatal(err)
+	}
+	want("a stale next hop too", "192.0.2.1", "198.51.100.1")
+	counter := r.hops.byKey[hopKey{"p0", stale.Address}].counter
+	r.memory.Counters[1].NextHops[counter].Packets = 5
+	want("a stale neighbour that packets went to", "192.0.2.1", "192.0.2.9", "198.51.100.1")
+	want("and not again while nothing goes there", "192.0.2.1", "198.51.100.1")
 }
 
 func TestDamageIsMended(t *testing.T) {

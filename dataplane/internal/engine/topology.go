@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 
@@ -64,10 +65,22 @@ func (e *Engine) Follow(links []Link, neighbors []Neighbor) error {
 func (e *Engine) reconsider() error {
 	poke(e.reclaim)
 	e.signal()
-	return e.transact(func(t *transaction) error {
-		t.all = true
+	return e.hostsOnly(func(t *transaction) { t.all = true })
+}
+
+// hostsOnly runs a transaction that is about neighbours' own routes alone. Where there is no room for them
+// the kernel goes on forwarding.
+func (e *Engine) hostsOnly(f func(*transaction)) error {
+	err := e.transact(func(t *transaction) error {
+		f(t)
 		return nil
 	})
+	var full *fib.LimitError
+	if errors.As(err, &full) {
+		e.options.Log.Warn("neighbours are left to the kernel", "err", err)
+		return nil
+	}
+	return err
 }
 
 // LinkChanged takes a new or changed link.
@@ -137,9 +150,8 @@ func (e *Engine) neighborMoved(link uint32, address netip.Addr) error {
 		e.refresh(h)
 	}
 	e.signal()
-	return e.transact(func(t *transaction) error {
+	return e.hostsOnly(func(t *transaction) {
 		t.touched = append(t.touched, netip.PrefixFrom(address, address.BitLen()))
-		return nil
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 // packet one memory access instead of two.
 const (
 	lineUnits  = 8
-	lineHeader = tables.UnitBytes - tables.LeavesPerLine*2 // bytes before the leaves
+	lineHeader = tables.UnitBytes - tables.LeafBytesPerLine // bytes before the leaves
 	denseUnits = 256 * 4 / 64
 	denseBytes = 256 * 4
 )
@@ -193,32 +193,34 @@ func (b *builder) bury(parent *node, octet byte, n *node) {
 
 // encode writes a node in the cheapest form that holds it.
 func (b *builder) encode(depth int, refs *[256]uint32) (made, error) {
-	runs, wide := measure(refs)
-	if depth == 1 || blockUnits(runs, wide) > lineUnits {
+	runs, width := measure(refs)
+	if depth == 1 || blockUnits(runs, width) > lineUnits {
 		return b.encodeDense(refs)
 	}
-	return b.encodeLine(refs, runs, wide)
+	return b.encodeLine(refs, runs, width)
 }
 
-// measure counts the runs and says whether any of them leads to another node.
-func measure(refs *[256]uint32) (runs int, wide bool) {
-	runs, wide = 1, refs[0]&tables.KindMask != 0
+// measure counts the runs and returns the bytes that a leaf needs: 1, 2 or 4.
+func measure(refs *[256]uint32) (runs, width int) {
+	runs = 1
+	all := refs[0]
 	for i := 1; i < 256; i++ {
 		if refs[i] != refs[i-1] {
 			runs++
-			wide = wide || refs[i]&tables.KindMask != 0
+			all |= refs[i]
 		}
 	}
-	return runs, wide
+	switch {
+	case all < 1<<8:
+		return runs, 1
+	case all < 1<<16:
+		return runs, 2
+	}
+	return runs, 4
 }
 
 // blockUnits is the size of a line with its leaves.
-func blockUnits(runs int, wide bool) int {
-	if wide {
-		return unitsFor(lineHeader + runs*4)
-	}
-	return unitsFor(lineHeader + runs*2)
-}
+func blockUnits(runs, width int) int { return unitsFor(lineHeader + runs*width) }
 
 func (b *builder) encodeDense(refs *[256]uint32) (made, error) {
 	unit, err := b.w.Take(denseUnits)
@@ -229,59 +231,80 @@ func (b *builder) encodeDense(refs *[256]uint32) (made, error) {
 	return made{ref: unit | tables.KindDense, units: denseUnits}, nil
 }
 
-func (b *builder) encodeLine(refs *[256]uint32, runs int, wide bool) (made, error) {
-	units := blockUnits(runs, wide)
+func (b *builder) encodeLine(refs *[256]uint32, runs, width int) (made, error) {
+	units := blockUnits(runs, width)
 	unit, err := b.w.Take(units)
 	if err != nil {
 		return made{}, err
 	}
-	kind := lineKind(wide, units > 1)
-	fill(b.w.Memory, unit, refs, runs, wide)
-	return made{ref: unit | kind, units: uint16(units)}, nil
+	leaves := leavesAt(b.w.Memory, unit, runs, width)
+	fill(b.w.Memory.Line(unit), refs, &leaves)
+	return made{ref: unit | lineKind(width, units > 1), units: uint16(units)}, nil
 }
 
-func lineKind(wide, long bool) uint32 {
-	switch {
-	case wide && long:
-		return tables.KindWideLong
-	case wide:
-		return tables.KindWide
-	case long:
-		return tables.KindNarrowLong
+// lineKind is the kind of a line with leaves of 1, 2 or 4 bytes.
+func lineKind(width int, long bool) uint32 {
+	if long {
+		return [...]uint32{tables.KindByteLong, tables.KindNarrowLong, tables.KindWideLong}[width/2]
 	}
-	return tables.KindNarrow
+	return [...]uint32{tables.KindByte, tables.KindNarrow, tables.KindWide}[width/2]
 }
 
-// leavesOf is the byte offset of a line's leaves.
-func leavesOf(unit uint32) uint32 { return unit*uint32(tables.UnitBytes) + uint32(lineHeader) }
+// leaves are the answers of a line, of which only one is not nil.
+type leaves struct {
+	bytes  []byte
+	halves []uint16
+	words  []uint32
+}
+
+func leavesAt(m *tables.Memory, unit uint32, runs, width int) leaves {
+	offset := unit*uint32(tables.UnitBytes) + uint32(lineHeader)
+	switch width {
+	case 1:
+		return leaves{bytes: m.Bytes(offset, runs)}
+	case 2:
+		return leaves{halves: m.Words16(offset, runs)}
+	}
+	return leaves{words: m.Words32(offset, runs)}
+}
+
+func (l *leaves) get(i int) uint32 {
+	switch {
+	case l.bytes != nil:
+		return uint32(l.bytes[i])
+	case l.halves != nil:
+		return uint32(l.halves[i])
+	}
+	return l.words[i]
+}
+
+func (l *leaves) put(i int, ref uint32) {
+	switch {
+	case l.bytes != nil:
+		l.bytes[i] = byte(ref)
+	case l.halves != nil:
+		l.halves[i] = uint16(ref)
+	default:
+		l.words[i] = ref
+	}
+}
 
 // fill writes the bitmap and the leaves.
-func fill(m *tables.Memory, unit uint32, refs *[256]uint32, runs int, wide bool) {
-	l := m.Line(unit)
-	*l = tables.Line{}
-	var words []uint32
-	var halves []uint16
-	if wide {
-		words = m.Words32(leavesOf(unit), runs)
-	} else {
-		halves = m.Words16(leavesOf(unit), runs)
-	}
-	rank := 0
+func fill(l *tables.Line, refs *[256]uint32, to *leaves) {
+	var starts [4]uint64
+	ranks, rank := uint32(0), 0
 	for i, ref := range refs {
 		if i%64 == 0 {
-			l.Ranks |= uint32(rank) << (i / 64 * 8)
+			ranks |= uint32(rank) << (i / 64 * 8)
 		}
 		if i > 0 && ref == refs[i-1] {
 			continue
 		}
-		l.Starts[i/64] |= 1 << (i % 64)
-		if wide {
-			words[rank] = ref
-		} else {
-			halves[rank] = uint16(ref)
-		}
+		starts[i/64] |= 1 << (i % 64)
+		to.put(rank, ref)
 		rank++
 	}
+	l.Starts, l.Ranks = starts, ranks
 }
 
 // retire gives up the block that packets read.

@@ -65,7 +65,7 @@ func read(m *tables.Memory, ref uint32, refs *[256]uint32, held *made) error {
 	if kind == tables.KindDense {
 		size = denseBytes
 	}
-	if kind > tables.KindDense || !tables.Valid(offset, size) {
+	if kind == tables.KindLeaf || !tables.Valid(offset, size) {
 		return fmt.Errorf("fib: reference %#x leaves the arena", ref)
 	}
 	if held != nil {
@@ -85,27 +85,34 @@ func readLine(m *tables.Memory, unit, kind uint32, refs *[256]uint32, held *made
 		ranks |= uint32(runs) << (w * 8)
 		runs += bits.OnesCount64(s)
 	}
-	wide := kind == tables.KindWide || kind == tables.KindWideLong
-	units := blockUnits(runs, wide)
+	width := widthOf(kind)
+	units := blockUnits(runs, width)
 	switch {
 	case l.Starts[0]&1 == 0 || l.Ranks != ranks:
 		return fmt.Errorf("fib: line %d has wrong ranks", unit)
-	case kind != lineKind(wide, units > 1), !tables.Valid(uint64(unit)*uint64(tables.UnitBytes), units*tables.UnitBytes):
+	case kind != lineKind(width, units > 1), !tables.Valid(uint64(unit)*uint64(tables.UnitBytes), units*tables.UnitBytes):
 		return fmt.Errorf("fib: line %d has %d runs", unit, runs)
 	}
 	if held != nil {
 		held.units = uint16(units)
 	}
-	rank, leaves := -1, leavesOf(unit)
+	rank, leaves := -1, leavesAt(m, unit, runs, width)
 	for i := range refs {
 		rank += int(l.Starts[i/64] >> (i % 64) & 1)
-		if wide {
-			refs[i] = m.Words32(leaves, runs)[rank]
-		} else {
-			refs[i] = uint32(m.Words16(leaves, runs)[rank])
-		}
+		refs[i] = leaves.get(rank)
 	}
 	return nil
+}
+
+// widthOf is the inverse of lineKind.
+func widthOf(kind uint32) int {
+	switch kind {
+	case tables.KindByte, tables.KindByteLong:
+		return 1
+	case tables.KindNarrow, tables.KindNarrowLong:
+		return 2
+	}
+	return 4
 }
 
 // readShadow decodes the routes of a node; unit 0 has none.

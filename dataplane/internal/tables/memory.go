@@ -96,6 +96,11 @@ func (m *Memory) Words16(offset uint32, n int) []uint16 {
 	return unsafe.Slice((*uint16)(m.at(int(offset), n*2)), n)
 }
 
+// Bytes is n bytes of the arena from a byte offset.
+func (m *Memory) Bytes(offset uint32, n int) []byte {
+	return unsafe.Slice((*byte)(m.at(int(offset), n)), n)
+}
+
 // GroupPage is the page of group words at a unit.
 func (m *Memory) GroupPage(unit uint32) *[GroupsPerPage]uint64 {
 	return (*[GroupsPerPage]uint64)(m.at(int(unit)*UnitBytes, GroupsPerPage*8))

@@ -100,14 +100,14 @@ const (
 	routerLimitMAX_GROUPS            routerLimit = 65536
 	routerLimitGROUPS_PER_PAGE       routerLimit = 256
 	routerLimitMAX_REASONS           routerLimit = 64
-	routerLimitLEAVES_PER_LINE       routerLimit = 14
+	routerLimitLEAF_BYTES_PER_LINE   routerLimit = 28
 )
 
 type routerLine struct {
 	_      structs.HostLayout
 	Starts [4]uint64
 	Ranks  uint32
-	Leaves [14]uint16
+	Leaves [28]uint8
 }
 
 type routerNextHopCounters struct {
@@ -180,11 +180,13 @@ type routerRefKind uint32
 
 const (
 	routerRefKindKIND_LEAF        routerRefKind = 0
-	routerRefKindKIND_NARROW      routerRefKind = 1
-	routerRefKindKIND_NARROW_LONG routerRefKind = 2
-	routerRefKindKIND_WIDE        routerRefKind = 3
-	routerRefKindKIND_WIDE_LONG   routerRefKind = 4
-	routerRefKindKIND_DENSE       routerRefKind = 5
+	routerRefKindKIND_BYTE        routerRefKind = 1
+	routerRefKindKIND_BYTE_LONG   routerRefKind = 2
+	routerRefKindKIND_NARROW      routerRefKind = 3
+	routerRefKindKIND_NARROW_LONG routerRefKind = 4
+	routerRefKindKIND_WIDE        routerRefKind = 5
+	routerRefKindKIND_WIDE_LONG   routerRefKind = 6
+	routerRefKindKIND_DENSE       routerRefKind = 7
 	routerRefKindKIND_SHIFT       routerRefKind = 29
 )
 

@@ -36,7 +36,7 @@ const (
 	MaxNextHopCounters = int(routerLimitMAX_NEXT_HOP_COUNTERS)
 	MaxGroups          = int(routerLimitMAX_GROUPS)
 	GroupsPerPage      = int(routerLimitGROUPS_PER_PAGE)
-	LeavesPerLine      = int(routerLimitLEAVES_PER_LINE)
+	LeafBytesPerLine   = int(routerLimitLEAF_BYTES_PER_LINE)
 )
 
 // Kinds of a reference, shifted into place; the other bits are a group slot or a unit.
@@ -44,6 +44,8 @@ const (
 	KindMask       = uint32(7) << KindShift
 	KindShift      = uint32(routerRefKindKIND_SHIFT)
 	KindLeaf       = uint32(routerRefKindKIND_LEAF) << KindShift
+	KindByte       = uint32(routerRefKindKIND_BYTE) << KindShift
+	KindByteLong   = uint32(routerRefKindKIND_BYTE_LONG) << KindShift
 	KindNarrow     = uint32(routerRefKindKIND_NARROW) << KindShift
 	KindNarrowLong = uint32(routerRefKindKIND_NARROW_LONG) << KindShift
 	KindWide       = uint32(routerRefKindKIND_WIDE) << KindShift
