@@ -5,7 +5,6 @@ package e2e_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os/exec"
@@ -20,16 +19,6 @@ import (
 
 // effect looks at the device from outside its configuration; nil when it is as it should be.
 type effect func(ctx context.Context, r *rig) error
-
-// all effects must be there.
-func all(effects ...effect) effect {
-	return func(ctx context.Context, r *rig) (err error) {
-		for _, seen := range effects {
-			err = errors.Join(err, seen(ctx, r))
-		}
-		return err
-	}
-}
 
 // kernel asks `ip` in the device's namespace, with details.
 func kernel(question string, has ...string) effect {
