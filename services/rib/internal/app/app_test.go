@@ -51,7 +51,7 @@ type house struct {
 	ctx        context.Context
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	manifest, err := os.ReadFile("../../component.yaml")
 	if err != nil {
