@@ -63,8 +63,9 @@ lint: tools ## gofmt, vet, staticcheck, buf lint
 	$(TOOLS)/staticcheck ./...
 	$(TOOLS)/buf lint
 
+GENERATED := proto services/config/internal/oc dataplane/internal/tables lab/stream bench/v4forwarding
 generated: generate ## Fail when generated code differs from what is committed
-	@git diff --exit-code --stat -- proto services/config/internal/oc dataplane lab && test -z "$$(git status --porcelain -- proto services/config/internal/oc)"
+	@git diff --exit-code --stat -- $(GENERATED) && test -z "$$(git status --porcelain -- $(GENERATED))"
 
 models: ## Compare our YANG with OpenConfig's
 	cd tools && go test ./modelcheck && go run ./modelcheck ../services/config/yang
@@ -117,3 +118,4 @@ BPF_TYPES := line header tables shadow cpu_counters port_counters next_hop_count
 generate-bpf: tools
 	cd dataplane/internal/tables && GOPACKAGE=tables $(BPF2GO) $(BPF_TYPES:%=-type %) router ../../bpf/router.c -- $(BPF_CFLAGS)
 	cd bench/v4forwarding && GOPACKAGE=main $(BPF2GO) -type trace -type destination trace bpf/trace.c -- $(BPF_CFLAGS)
+	go generate ./lab/stream
