@@ -16,6 +16,7 @@ import (
 	ribv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/rib/v1"
 	"github.com/ashlar-nos/ashlar/services/kit"
 	"github.com/ashlar-nos/ashlar/services/kit/owner"
+	"github.com/ashlar-nos/ashlar/services/kit/peer"
 	"github.com/ashlar-nos/ashlar/services/rib/internal/api"
 	"github.com/ashlar-nos/ashlar/services/rib/internal/fib"
 	"github.com/ashlar-nos/ashlar/services/rib/internal/links"
@@ -62,6 +63,9 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if awaited := a.producers.Awaited(); len(awaited) > 0 {
+		rt.Log.Info("the dataplane keeps routes until their producers have repeated them", "producers", awaited)
+	}
 	a.program = &program.Programmer{
 		RIB: a.rib, Log: rt.Log, Token: rt.Token, Ready: a.ready, Complete: a.complete,
 	}
@@ -69,8 +73,16 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 	commits := newCommitTime()
 	a.routes.Committed = func(d time.Duration) { commits.Observe(d.Seconds()) }
 	rt.Metrics.MustRegister(newMetrics(a), commits)
-	ribv1.RegisterRibServer(rt.Server, &api.Server{RIB: a.rib, Producers: a.producers, Component: rt.Policy.Component})
+	ribv1.RegisterRibServer(rt.Server, &api.Server{RIB: a.rib, Producers: a.producers, Component: a.component})
 	return a, nil
+}
+
+// component names the component that calls; the operator is none, though the supervisor has the same user id.
+func (a *App) component(ctx context.Context) string {
+	if id, ok := peer.FromContext(ctx); ok && id.Operator() {
+		return ""
+	}
+	return a.rt.Policy.Component(ctx)
 }
 
 // Run implements kit.Service.

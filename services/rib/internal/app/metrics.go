@@ -14,7 +14,7 @@ type metrics struct {
 	app *App
 
 	prefixes, paths, sets                       *prometheus.Desc
-	queued, inFlight, refused, synced           *prometheus.Desc
+	queued, inFlight, refused, synced, awaited  *prometheus.Desc
 	batches, routes, groups, failures, sessions *prometheus.Desc
 }
 
@@ -31,6 +31,7 @@ func newMetrics(a *App) *metrics {
 		inFlight: desc("dataplane_batches_in_flight", "Batches that wait for the dataplane's acknowledgement."),
 		refused:  desc("dataplane_refused_prefixes", "Prefixes that the dataplane refused; they are tried again."),
 		synced:   desc("dataplane_synced", "1 when the dataplane has exactly the routes of this table."),
+		awaited:  desc("awaited_producers", "Producers of an earlier run that have not synchronised; until then the dataplane sweeps nothing."),
 		batches:  desc("dataplane_batches_total", "Batches sent to the dataplane."),
 		routes:   desc("dataplane_routes_total", "Routes and withdrawals sent to the dataplane."),
 		groups:   desc("dataplane_groups_total", "Next-hop groups sent to the dataplane."),
@@ -77,6 +78,7 @@ func (m *metrics) Collect(c chan<- prometheus.Metric) {
 		counter(m.groups, stats.Groups)
 		counter(m.failures, stats.Failures)
 	})
+	gauge(m.awaited, len(m.app.producers.Awaited()))
 	synced := 0
 	if m.app.rib.Session().Synced {
 		synced = 1

@@ -364,3 +364,23 @@ func TestListAndLookup(t *testing.T) {
 		t.Errorf("lookup of garbage: %v", err)
 	}
 }
+
+// TestOperatorIsNotAwaited: routes that a person fed by hand go when ribd restarts; nobody would repeat them.
+func TestOperatorIsNotAwaited(t *testing.T) {
+	h := newHouse(t).start()
+	r, err := roster.Load(h.Layout.Roster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Components = append(r.Components, roster.Component{Name: "supervisor", UID: 0})
+	if err := roster.Write(h.Layout.Roster(), r); err != nil {
+		t.Fatal(err)
+	}
+	h.produce(t, "test", 1).batch([]*ribv1.Route{viaAddress("10.1.0.0/16", "198.51.100.10")})
+	if b, err := os.ReadFile(filepath.Join(h.StateDir("rib"), "producers.json")); err == nil {
+		t.Errorf("remembered: %s", b)
+	}
+	h.Stop()
+	h.start()
+	h.gone(t, "10.1.0.0/16")
+}
