@@ -37,10 +37,37 @@ func (e *Engine) start(ctx context.Context) error {
 		if err := e.finish(ctx, contents); err != nil {
 			return err
 		}
+	} else if err := e.respell(contents.Objects); err != nil {
+		return err
 	}
 	e.Publish(e.decided.Load().tree)
 	e.Log.Info("configuration loaded", "revision", e.Revision(), "objects", len(contents.Objects))
 	return nil
+}
+
+// respell writes anew the rows whose paths the model writes in another way than the process that stored them:
+// a row must be found under the path that is asked for.
+func (e *Engine) respell(stored []store.Object) error {
+	stale := map[string]bool{}
+	var rewrite []store.Change
+	for _, o := range stored {
+		path, err := e.Model.Resolve(o.Path)
+		if err != nil || path.String() == pathText(o.Path) {
+			continue
+		}
+		stale[path.String()] = true
+		rewrite = append(rewrite, store.Change{Path: o.Path})
+	}
+	if len(rewrite) == 0 {
+		return nil
+	}
+	for _, row := range allRows(e.Model, e.decided.Load().tree, e.bind().patterns) {
+		if stale[pathText(row.Path)] {
+			rewrite = append(rewrite, row)
+		}
+	}
+	e.Log.Info("rewriting rows in the model's spelling", "rows", len(stale))
+	return e.lost(e.Store.SaveOwners(e.life, nil, rewrite))
 }
 
 // load reads the store, again until it answers.

@@ -65,7 +65,13 @@ func (t *Type) decode(text string, ok func(*Type) bool) (Value, bool) {
 	case t.kind == Bits:
 		return t.bits(text)
 	}
-	return Value{kind: t.kind, str: text}, t.allows(text)
+	if !t.allows(text) {
+		return Value{}, false
+	}
+	if t.canonical != nil {
+		text = t.canonical(text)
+	}
+	return Value{kind: t.kind, str: text}, true
 }
 
 // allows checks length and patterns.

@@ -29,6 +29,8 @@ type Type struct {
 	names      map[string]int
 	identities map[string]identity
 	digits     uint8
+	// canonical rewrites an accepted text, nil when a value has one text only.
+	canonical func(string) string
 }
 
 // span is an inclusive range of numbers beyond both int64 and uint64.
@@ -121,7 +123,7 @@ func (c *compiler) typeOf(n *Node, hops int) *Type {
 }
 
 func (c *compiler) newType(path string, y *yang.YangType) *Type {
-	t := &Type{name: y.Name, digits: uint8(y.FractionDigits)}
+	t := &Type{name: y.Name, digits: uint8(y.FractionDigits), canonical: canonicalOf(y.Name)}
 	if y.Kind == yang.Yunion {
 		for _, m := range y.Type {
 			if m.Path != "" {
