@@ -160,11 +160,29 @@ func (g *Generator) Close() error {
 	return g.objects.Close()
 }
 
-// tick is the pace; a burst after a stall is bounded to mostBehind of stream, what is above is not made up for.
+// tick is the pace. What a stall left behind, up to mostBehind of stream, is made up for slowly: a burst that
+// does not fit into the receive queue of a veth (256 frames) would be lost by the lab itself.
 const (
 	tick       = 2 * time.Millisecond
-	mostBehind = 50 * time.Millisecond
+	mostBehind = 500 * time.Millisecond
+	// hurry is how much faster than its rate the stream may be to make up.
+	hurry = 1.5
 )
+
+// account is what one family has to send.
+type account struct {
+	frame []byte
+	rate  float64 // frames a second
+	due   float64
+}
+
+// take returns how many frames are to be sent now, when some time has passed.
+func (a *account) take(passed time.Duration) uint32 {
+	a.due = min(a.due+passed.Seconds()*a.rate, mostBehind.Seconds()*a.rate)
+	now := uint32(min(a.due, max(hurry*tick.Seconds()*a.rate, 1)))
+	a.due -= float64(now)
+	return now
+}
 
 // Run sends at a rate until ctx ends, which is no error.
 func (g *Generator) Run(ctx context.Context, rate Rate) error {
@@ -181,8 +199,8 @@ func (g *Generator) Run(ctx context.Context, rate Rate) error {
 func (g *Generator) pace(ctx context.Context, rate Rate) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	accounts := []account{{frame: g.frame4(), rate: float64(rate.V4)}, {frame: g.frame6(), rate: float64(rate.V6)}}
 	last := time.Now()
-	var due4, due6 float64
 	for {
 		select {
 		case <-ctx.Done():
@@ -190,18 +208,12 @@ func (g *Generator) pace(ctx context.Context, rate Rate) error {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		passed := min(now.Sub(last), mostBehind).Seconds()
+		for i := range accounts {
+			if err := g.emit(accounts[i].frame, accounts[i].take(now.Sub(last))); err != nil {
+				return err
+			}
+		}
 		last = now
-		due4 += passed * float64(rate.V4)
-		due6 += passed * float64(rate.V6)
-		if err := g.emit(g.frame4(), uint32(due4)); err != nil {
-			return err
-		}
-		if err := g.emit(g.frame6(), uint32(due6)); err != nil {
-			return err
-		}
-		due4 -= float64(uint32(due4))
-		due6 -= float64(uint32(due6))
 	}
 }
 
