@@ -57,7 +57,7 @@ test-unprivileged: ## The tests that need neither root nor a kernel feature
 
 check: lint generated breaking models ## What CI checks besides the tests
 
-lint: tools ## gofmt, vet, staticcheck, buf lint
+lint: tools proto-deps ## gofmt, vet, staticcheck, buf lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	$(TOOLS)/staticcheck ./...
