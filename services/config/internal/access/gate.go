@@ -10,8 +10,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -36,10 +40,23 @@ type Gate struct {
 	refused func(codes.Code)
 	// secret keys the digests of passwords that were verified on a connection.
 	secret []byte
+	log    *slog.Logger
+	// tell bounds the lines about refusals: a guesser must not fill the log. untold counts those since the
+	// last line.
+	tell   rate.Sometimes
+	untold atomic.Int64
 }
 
+// The first refusals are logged one by one, those that follow at most one in tellEvery.
+const (
+	tellFirst = 20
+	tellEvery = time.Second
+	// maxTold is how much of a name that a caller sent is logged, in bytes.
+	maxTold = 64
+)
+
 // NewGate returns a gate. uidOf serves the unix socket, refused is for metrics; either may be nil.
-func NewGate(users *Users, uidOf UIDOf, refused func(codes.Code)) (*Gate, error) {
+func NewGate(users *Users, uidOf UIDOf, refused func(codes.Code), log *slog.Logger) (*Gate, error) {
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
 		return nil, fmt.Errorf("gate: %w", err)
@@ -50,7 +67,10 @@ func NewGate(users *Users, uidOf UIDOf, refused func(codes.Code)) (*Gate, error)
 	if refused == nil {
 		refused = func(codes.Code) {}
 	}
-	return &Gate{users: users, uidOf: uidOf, refused: refused, secret: secret}, nil
+	return &Gate{
+		users: users, uidOf: uidOf, refused: refused, secret: secret, log: log,
+		tell: rate.Sometimes{First: tellFirst, Interval: tellEvery},
+	}, nil
 }
 
 // Options returns the server options that put the gate before every call, reflection included.
@@ -103,7 +123,51 @@ func (g *Gate) admit(ctx context.Context, method string) (context.Context, error
 		code = codes.PermissionDenied
 	}
 	g.refused(code)
+	g.record(ctx, method, code, err)
 	return nil, status.Error(code, err.Error())
+}
+
+// record logs who was refused, never with what password.
+func (g *Gate) record(ctx context.Context, method string, code codes.Code, err error) {
+	count := g.untold.Add(1)
+	g.tell.Do(func() {
+		g.untold.Add(-count)
+		g.log.Warn("a call is refused", "user", claimed(ctx), "peer", address(ctx), "method", method,
+			"code", code.String(), "reason", err, "refused since the last line", count)
+	})
+}
+
+// claimed is who a caller says to be.
+func claimed(ctx context.Context) string {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if names := md.Get("username"); len(names) > 0 {
+		return names[0][:min(len(names[0]), maxTold)]
+	}
+	if caller, ok := peer.FromContext(ctx); ok {
+		if info, ok := caller.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
+			return info.State.VerifiedChains[0][0].Subject.CommonName
+		}
+	}
+	return ""
+}
+
+// address is where a call comes from.
+func address(ctx context.Context) string {
+	caller, ok := peer.FromContext(ctx)
+	if !ok || caller.Addr == nil {
+		return ""
+	}
+	return caller.Addr.String()
+}
+
+// Proven tells whether a connection is somebody's by itself: it has a certificate of the device's authority,
+// or the kernel says that it is root's.
+func (g *Gate) Proven(info credentials.AuthInfo) bool {
+	if uid, ok := g.uidOf(info); ok {
+		return uid == 0
+	}
+	secured, ok := info.(credentials.TLSInfo)
+	return ok && len(secured.State.VerifiedChains) > 0
 }
 
 // identify proves who calls. A password that was sent decides, for good or ill.

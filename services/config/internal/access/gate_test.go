@@ -4,8 +4,11 @@
 package access
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -24,7 +27,9 @@ type socket struct {
 func (socket) AuthType() string { return "test" }
 
 func TestOnlyRootIsTheOperator(t *testing.T) {
-	users, err := NewUsers(filepath.Join(t.TempDir(), "users.json"))
+	var lines bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&lines, nil))
+	users, err := NewUsers(filepath.Join(t.TempDir(), "users.json"), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +37,7 @@ func TestOnlyRootIsTheOperator(t *testing.T) {
 	gate, err := NewGate(users, func(info credentials.AuthInfo) (uint32, bool) {
 		s, ok := info.(socket)
 		return s.uid, ok
-	}, func(c codes.Code) { refused = append(refused, c) })
+	}, func(c codes.Code) { refused = append(refused, c) }, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +51,7 @@ func TestOnlyRootIsTheOperator(t *testing.T) {
 		{"no authentication data", peer.NewContext(t.Context(), &peer.Peer{}), codes.Unauthenticated},
 		{"no peer", t.Context(), codes.Unauthenticated},
 		{"a name without a password", metadata.NewIncomingContext(t.Context(), metadata.Pairs("username", "x")), codes.Unauthenticated},
-		{"two passwords", metadata.NewIncomingContext(t.Context(), metadata.Pairs("username", "x", "password", "a", "password", "b")), codes.Unauthenticated},
+		{"two passwords", metadata.NewIncomingContext(t.Context(), metadata.Pairs("username", "mallory", "password", "secret1", "password", "secret2")), codes.Unauthenticated},
 	} {
 		ctx, err := gate.admit(tt.ctx, setMethod)
 		if status.Code(err) != tt.want {
@@ -60,5 +65,17 @@ func TestOnlyRootIsTheOperator(t *testing.T) {
 	}
 	if len(refused) != 5 {
 		t.Errorf("%d refusals counted, want 5", len(refused))
+	}
+	logged := lines.String()
+	if strings.Count(logged, "a call is refused") != 5 || !strings.Contains(logged, "user=mallory") || strings.Contains(logged, "secret") {
+		t.Errorf("the log has %s", logged)
+	}
+	// A guesser is told of, but does not fill the log.
+	guess := metadata.NewIncomingContext(t.Context(), metadata.Pairs("username", strings.Repeat("x", 5000)))
+	for range 1000 {
+		_, _ = gate.admit(guess, setMethod)
+	}
+	if n := strings.Count(lines.String(), "a call is refused"); n > tellFirst+20 || lines.Len() > 20_000 {
+		t.Errorf("%d lines of %d bytes for 1,005 refusals", n, lines.Len())
 	}
 }

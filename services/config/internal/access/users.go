@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -28,18 +29,24 @@ type user struct {
 }
 
 // Users answers from the users' file, a JSON array of {"name","password_hash","role"}. The file is read
-// again when it changes; while it is missing or damaged nobody is known.
+// again when it changes. While it is damaged the last good content that was read stands; without one, and
+// while the file is missing, nobody is known. The log says what is wrong with the file, callers are not told.
 type Users struct {
 	file string
+	log  *slog.Logger
 	// slots bounds how many passwords are hashed at once: each costs memory and a core.
 	slots chan struct{}
 	decoy hash
 
-	mu     sync.Mutex
-	stamp  fileStamp
-	byName map[string]user
-	err    error
+	mu sync.Mutex
+	// seen is the content that was looked at last, good the one that byName was read from.
+	seen, good fileStamp
+	byName     map[string]user
+	told       string
 }
+
+// errNobody is all that a caller hears about the users' file.
+var errNobody = fmt.Errorf("%w: this device knows no users now; its log says why", ErrUnauthenticated)
 
 // fileStamp tells one content of a file from the next.
 type fileStamp struct {
@@ -49,7 +56,7 @@ type fileStamp struct {
 }
 
 // NewUsers returns the users of a file, which need not exist yet.
-func NewUsers(file string) (*Users, error) {
+func NewUsers(file string, log *slog.Logger) (*Users, error) {
 	phc, err := HashPassword("nobody")
 	if err != nil {
 		return nil, err
@@ -58,7 +65,7 @@ func NewUsers(file string) (*Users, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Users{file: file, slots: make(chan struct{}, 2), decoy: decoy}, nil
+	return &Users{file: file, log: log, slots: make(chan struct{}, 2), decoy: decoy}, nil
 }
 
 // Lookup returns the identity of a user whose name is already proven (by a certificate).
@@ -107,28 +114,44 @@ func (u *Users) Stamp() fileStamp {
 	return stamp
 }
 
-// Err says why nobody is known, or nil.
-func (u *Users) Err() error {
-	_, _, err := u.current()
-	return err
-}
-
-// current returns the entries, read again if the file changed.
+// current returns the entries and the stamp of the content they are from.
 func (u *Users) current() (map[string]user, fileStamp, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	stamp, err := stampOf(u.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		u.byName, u.seen = nil, fileStamp{}
+		u.tell(err)
+	case err != nil:
+		u.tell(err)
+	case stamp != u.seen:
+		u.seen = stamp
+		u.read()
+	}
+	if u.byName == nil {
+		return nil, fileStamp{}, errNobody
+	}
+	return u.byName, u.good, nil
+}
+
+// read takes the file's content, if it is good.
+func (u *Users) read() {
+	byName, err := readUsers(u.file)
 	if err != nil {
-		return nil, fileStamp{}, fmt.Errorf("%w: users: %w", ErrUnauthenticated, err)
+		u.tell(err)
+		return
 	}
-	if u.byName == nil && u.err == nil || stamp != u.stamp {
-		u.byName, u.err = readUsers(u.file)
-		u.stamp = stamp
+	u.byName, u.good, u.told = byName, u.seen, ""
+}
+
+// tell logs each new reason once.
+func (u *Users) tell(err error) {
+	if u.told == err.Error() {
+		return
 	}
-	if u.err != nil {
-		return nil, stamp, fmt.Errorf("%w: users: %w", ErrUnauthenticated, u.err)
-	}
-	return u.byName, stamp, nil
+	u.told = err.Error()
+	u.log.Error("the users cannot be read", "error", err, "the last good ones stand", u.byName != nil)
 }
 
 func readUsers(file string) (map[string]user, error) {
@@ -167,7 +190,7 @@ func readUsers(file string) (map[string]user, error) {
 func stampOf(file string) (fileStamp, error) {
 	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fileStamp{}, fmt.Errorf("%s is missing", file)
+		return fileStamp{}, fmt.Errorf("%s is missing: %w", file, fs.ErrNotExist)
 	}
 	if err != nil {
 		return fileStamp{}, err

@@ -4,15 +4,20 @@
 package access
 
 import (
+	"bytes"
 	"errors"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
 func TestUsersFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users.json")
-	users, err := NewUsers(file)
+	var log bytes.Buffer
+	users, err := NewUsers(file, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,30 +27,41 @@ func TestUsersFile(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		desc, text string
-		ok         bool
+		role       Role // "" means that nobody is known
+		logged     string
 	}{
-		{"missing", "", false},
-		{"good", `[{"name":"mason","password_hash":"` + hash + `","role":"operator"}]`, true},
-		{"cut off", `[{"name":"mason"`, false},
-		{"nameless", `[{"password_hash":"` + hash + `"}]`, false},
-		{"twice", `[{"name":"mason"},{"name":"mason"}]`, false},
-		{"clear password", `[{"name":"mason","password_hash":"stone"}]`, false},
-		{"good again, without password", `[{"name":"mason","role":"operator"}]`, true},
+		{"missing", "", "", "is missing"},
+		{"damaged, and none before", `[{"name":"mason"`, "", "unexpected end"},
+		{"good", `[{"name":"mason","password_hash":"` + hash + `","role":"operator"}]`, Operator, ""},
+		{"cut off", `[{"name":"mason"`, Operator, "unexpected end"},
+		{"nameless", `[{"password_hash":"` + hash + `"}]`, Operator, "without a name"},
+		{"twice", `[{"name":"mason"},{"name":"mason"}]`, Operator, "twice"},
+		{"clear password", `[{"name":"mason","password_hash":"stone"}]`, Operator, "PHC"},
+		{"good again, without password", `[{"name":"mason","role":"viewer"}]`, Viewer, ""},
+		{"missing again", "", "", "is missing"},
+		{"damaged, and missing before", `[`, "", "unexpected end"},
+		{"good at last", `[{"name":"mason","role":"viewer"}]`, Viewer, ""},
 	} {
+		log.Reset()
+		err := os.Remove(file)
 		if tt.text != "" {
-			if err := os.WriteFile(file+".new", []byte(tt.text), 0o600); err != nil {
-				t.Fatal(err)
+			if err = os.WriteFile(file+".new", []byte(tt.text), 0o600); err == nil {
+				err = os.Rename(file+".new", file)
 			}
-			if err := os.Rename(file+".new", file); err != nil {
-				t.Fatal(err)
-			}
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
 		}
 		role, err := users.Lookup("mason")
-		if tt.ok != (err == nil) || tt.ok && role != Operator {
+		_, _ = users.Lookup("mason")
+		if role != tt.role || (err == nil) != (tt.role != "") {
 			t.Errorf("%s: role %q, error %v", tt.desc, role, err)
 		}
-		if err != nil && !errors.Is(err, ErrUnauthenticated) {
-			t.Errorf("%s: %v does not say that nobody is known", tt.desc, err)
+		if err != nil && (!errors.Is(err, ErrUnauthenticated) || strings.Contains(err.Error(), "users.json") || strings.Contains(err.Error(), "JSON")) {
+			t.Errorf("%s: a caller is told %q", tt.desc, err)
+		}
+		if lines := strings.Count(log.String(), "\n"); !strings.Contains(log.String(), tt.logged) || lines > 1 || (lines > 0) != (tt.logged != "") {
+			t.Errorf("%s: the log is %q, want %q once", tt.desc, log.String(), tt.logged)
 		}
 	}
 	if _, _, err := users.Verify(t.Context(), "mason", ""); !errors.Is(err, ErrUnauthenticated) {

@@ -80,7 +80,7 @@ func Construct(steps commit.Steps) kit.Constructor {
 // front makes the two listeners' servers.
 func (s *service) front(server *gnmi.Server) error {
 	dir := s.rt.Layout.ComponentState(s.rt.Manifest.Name)
-	users, err := access.NewUsers(filepath.Join(dir, "users.json"))
+	users, err := access.NewUsers(filepath.Join(dir, "users.json"), s.rt.Log)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (s *service) front(server *gnmi.Server) error {
 		Name: "ashlar_gnmi_refused_total", Help: "Calls refused for who made them, by gRPC code.",
 	}, []string{"code"})
 	s.rt.Metrics.MustRegister(refused)
-	gate, err := access.NewGate(users, uidOf, func(c codes.Code) { refused.WithLabelValues(c.String()).Inc() })
+	gate, err := access.NewGate(users, uidOf, func(c codes.Code) { refused.WithLabelValues(c.String()).Inc() }, s.rt.Log)
 	if err != nil {
 		return err
 	}

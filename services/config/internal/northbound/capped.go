@@ -5,50 +5,48 @@ package northbound
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
-	"sync"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/credentials"
 )
 
-// capped are transport credentials that bound the connections: one too many is closed at once, so that a
-// flood costs the clients that are connected nothing.
+// capped are transport credentials that bound the connections, so that a flood costs the clients that are
+// connected, and those that can prove who they are, nothing.
 type capped struct {
 	credentials.TransportCredentials
-	limit   int64
-	open    *atomic.Int64
-	refused prometheus.Counter
+	crowd *crowd
+	// proven tells whether a handshake proved who the peer is.
+	proven func(credentials.AuthInfo) bool
 }
 
-func newCapped(inner credentials.TransportCredentials, limit int64, registry prometheus.Registerer) *capped {
-	c := &capped{
-		TransportCredentials: inner, limit: limit, open: &atomic.Int64{},
-		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "ashlar_gnmi_connections_refused_total", Help: "Connections closed because too many were open or the handshake failed.",
-		}),
-	}
-	registry.MustRegister(c.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+func newCapped(inner credentials.TransportCredentials, l limits, proven func(credentials.AuthInfo) bool,
+	registry prometheus.Registerer, log *slog.Logger) *capped {
+	closed := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ashlar_gnmi_connections_refused_total", Help: "Connections closed because too many were open or the handshake failed.",
+	})
+	c := &capped{TransportCredentials: inner, crowd: newCrowd(l, log, closed), proven: proven}
+	registry.MustRegister(closed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ashlar_gnmi_connections", Help: "Open connections.",
-	}, func() float64 { return float64(c.open.Load()) }))
+	}, c.crowd.size))
 	return c
 }
 
 // ServerHandshake counts the connection from before the handshake until it is closed.
 func (c *capped) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if c.open.Add(1) > c.limit {
-		c.open.Add(-1)
-		c.refused.Inc()
-		return nil, nil, fmt.Errorf("more than %d connections", c.limit)
-	}
+	g := c.crowd.enter(raw)
 	conn, info, err := c.TransportCredentials.ServerHandshake(raw)
+	if err == nil && c.proven(info) && !c.crowd.prove(g) {
+		err = fmt.Errorf("more than %d connections", c.crowd.limits.known)
+	}
 	if err != nil {
-		c.open.Add(-1)
-		c.refused.Inc()
+		c.crowd.leave(g)
+		c.crowd.closed.Inc()
 		return nil, nil, err
 	}
-	return &counted{Conn: conn, leave: sync.OnceFunc(func() { c.open.Add(-1) })}, info, nil
+	g.Conn = conn
+	return g, info, nil
 }
 
 // Clone shares the count.
@@ -56,14 +54,4 @@ func (c *capped) Clone() credentials.TransportCredentials {
 	clone := *c
 	clone.TransportCredentials = c.TransportCredentials.Clone()
 	return &clone
-}
-
-type counted struct {
-	net.Conn
-	leave func()
-}
-
-func (c *counted) Close() error {
-	c.leave()
-	return c.Conn.Close()
 }

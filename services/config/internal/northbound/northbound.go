@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package northbound serves the management API on one listening socket, within limits: connections, calls in
-// flight, message and header size, time to authenticate. Each call is counted and timed, a panic in one ends
+// flight, message and header size, time to shake hands. Connections of strangers have a budget of their own. Each call is counted and timed, a panic in one ends
 // only that call, and nothing passes but through the access gate.
 package northbound
 
@@ -31,11 +31,13 @@ import (
 
 // The limits of one listener.
 const (
-	maxConnections = 512
+	maxConnections = 512  // of those who proved who they are
+	maxStrangers   = 256  // of all others
+	maxFromSource  = 128  // strangers from one address
 	maxCalls       = 1024 // in flight on one connection
 	maxMessage     = 64 << 20
 	maxHeaders     = 64 << 10
-	handshakeLimit = 10 * time.Second
+	handshakeLimit = 3 * time.Second
 	// Clients may ping every second, with or without a call in flight.
 	minPing = time.Second
 	// A peer that is gone without a word is noticed within pingEvery + pingLimit.
@@ -64,7 +66,8 @@ func New(name string, service pb.GNMIServer, gate *access.Gate, creds credential
 		return status.Error(codes.Internal, "internal error; the log of config has the details")
 	})
 	options := []grpc.ServerOption{
-		grpc.Creds(newCapped(creds, maxConnections, labelled)),
+		grpc.Creds(newCapped(creds, limits{known: maxConnections, strangers: maxStrangers, perSource: maxFromSource},
+			gate.Proven, labelled, log.With("listener", name))),
 		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaders),
@@ -74,7 +77,9 @@ func New(name string, service pb.GNMIServer, gate *access.Gate, creds credential
 		grpc.ChainUnaryInterceptor(calls.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(guard)),
 		grpc.ChainStreamInterceptor(calls.StreamServerInterceptor(), recovery.StreamServerInterceptor(guard)),
 	}
-	s := &Server{name: name, grpc: grpc.NewServer(append(options, gate.Options()...)...), log: log}
+	options = append(options, gate.Options()...)
+	options = append(options, grpc.ChainUnaryInterceptor(welcomeUnary), grpc.ChainStreamInterceptor(welcomeStream))
+	s := &Server{name: name, grpc: grpc.NewServer(options...), log: log}
 	pb.RegisterGNMIServer(s.grpc, service)
 	reflection.Register(s.grpc)
 	calls.InitializeMetrics(s.grpc)

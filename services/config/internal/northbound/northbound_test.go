@@ -53,23 +53,24 @@ type house struct {
 	dir       string
 	authority *accesstest.Authority
 	tcp, unix net.Addr
+	log       lines
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), authority: accesstest.NewAuthority(t)}
-	users, err := access.NewUsers(filepath.Join(h.dir, "users.json"))
+	log := slog.New(slog.NewTextHandler(&h.log, nil))
+	users, err := access.NewUsers(filepath.Join(h.dir, "users.json"), log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	gate, err := access.NewGate(users, func(info credentials.AuthInfo) (uint32, bool) {
 		local, ok := info.(peer.AuthInfo)
 		return local.Identity.UID, ok
-	}, nil)
+	}, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	registry := prometheus.NewRegistry()
 	files := access.NewTLSFiles(h.dir, log)
 	h.tcp = h.serve(New("gnmi", whoami{}, gate, credentials.NewTLS(files.ServerConfig()), registry, log), "tcp", "127.0.0.1:0")
@@ -277,28 +278,6 @@ func TestReflection(t *testing.T) {
 		}
 	}
 	t.Errorf("reflection does not know gnmi.gNMI: %v", got)
-}
-
-func TestConnectionCap(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	c := newCapped(insecure.NewCredentials(), 1, registry)
-	one, other := net.Pipe()
-	defer other.Close()
-	first, _, err := c.Clone().ServerHandshake(one)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := c.ServerHandshake(one); err == nil {
-		t.Error("the second connection was let in")
-	}
-	first.Close()
-	first.Close()
-	if n := c.open.Load(); n != 0 {
-		t.Errorf("%d connections open after all were closed", n)
-	}
-	if _, _, err := c.ServerHandshake(one); err != nil {
-		t.Errorf("a connection after the first was closed: %v", err)
-	}
 }
 
 // TestGarbage writes what is no HTTP/2, or no gRPC, to both sockets; whoever speaks properly is served.
