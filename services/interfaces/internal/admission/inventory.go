@@ -21,22 +21,21 @@ type Inventory struct {
 	Management []string `json:"management"`
 	// Ports are the interfaces that may be configured.
 	Ports []string `json:"ports"`
-	// absent: nobody said anything; every interface but the loopback may be configured.
-	absent bool
 }
 
-// LoadInventory reads the file; that it does not exist is no error.
+// LoadInventory reads the file. Without it nothing is a port, since any interface may be the one by which the
+// device is managed; the error says what to do.
 func LoadInventory(file string) (Inventory, error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Inventory{absent: true}, nil
+		return Inventory{}, fmt.Errorf("no interface is a port before there is a list of them in %s: run `ashlar init`", file)
 	}
 	if err != nil {
-		return Inventory{}, err
+		return Inventory{}, fmt.Errorf("the list of ports cannot be read: %w", err)
 	}
 	var i Inventory
 	if err := json.Unmarshal(b, &i); err != nil {
-		return Inventory{}, fmt.Errorf("%s: %w", file, err)
+		return Inventory{}, fmt.Errorf("the list of ports is damaged: %s: %w; mend it, or run `ashlar init --replace`", file, err)
 	}
 	return i, nil
 }
@@ -48,7 +47,7 @@ func (i Inventory) forbids(name string) string {
 		return "the loopback interface is not configurable"
 	case slices.Contains(i.Management, name):
 		return fmt.Sprintf("%s is a management interface; Ashlar never touches it", name)
-	case !i.absent && !slices.Contains(i.Ports, name):
+	case !slices.Contains(i.Ports, name):
 		return fmt.Sprintf("%s is not one of this device's ports; `ashlar init` lists them", name)
 	}
 	return ""

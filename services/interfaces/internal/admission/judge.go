@@ -28,6 +28,8 @@ const (
 // Judge holds what a configuration is judged against.
 type Judge struct {
 	Inventory func() (Inventory, error)
+	// Known reports whether Ashlar has configured the interface before.
+	Known func(name string) bool
 	// Link reads a link; false when it does not exist.
 	Link func(name string) (kernel.Link, bool, error)
 	// Occupied returns the subnets in the kernel by the link's name.
@@ -37,14 +39,15 @@ type Judge struct {
 // Judge decides whether the wanted interfaces may come into effect, given the names of those that
 // change. The error is a *intent.Refusal.
 func (j Judge) Judge(wanted map[string]intent.Interface, changed []string) error {
-	inventory, err := j.Inventory()
-	if err != nil {
-		return intent.Refuse("/interfaces", codes.FailedPrecondition, "the list of ports cannot be read: %v", err)
-	}
 	for _, name := range changed {
 		i, ok := wanted[name]
 		if !ok {
 			continue
+		}
+		// A list that cannot be read keeps nobody from taking an interface's configuration away.
+		inventory, err := j.Inventory()
+		if err != nil {
+			return intent.Refuse(i.Path(), codes.FailedPrecondition, "%v", err)
 		}
 		if err := j.single(inventory, i); err != nil {
 			return err
@@ -53,14 +56,17 @@ func (j Judge) Judge(wanted map[string]intent.Interface, changed []string) error
 	return j.collisions(wanted, changed)
 }
 
-// Permit decides whether the interface may be configured at all. When the list of ports cannot be read,
-// what was admitted before is permitted.
+// Permit decides whether the interface may be configured at all. While the list of ports cannot be read, those
+// that were configured before stay so: they carry traffic.
 func (j Judge) Permit(i intent.Interface) error {
 	inventory, err := j.Inventory()
-	if err != nil {
-		inventory = Inventory{absent: true}
+	switch {
+	case err == nil:
+		return permit(inventory, i)
+	case j.Known(i.Name):
+		return nil
 	}
-	return permit(inventory, i)
+	return intent.Refuse(i.Path(), codes.FailedPrecondition, "%v", err)
 }
 
 func permit(inventory Inventory, i intent.Interface) error {
@@ -90,7 +96,10 @@ func (j Judge) single(inventory Inventory, i intent.Interface) error {
 	if err := checkMTU(i, link, exists); err != nil {
 		return err
 	}
-	return checkIPv6(i, link, exists)
+	if err := checkIPv6(i, link, exists); err != nil {
+		return err
+	}
+	return checkNeighbors(i)
 }
 
 // badName says why the kernel would not take the name of a link.
@@ -136,6 +145,21 @@ func checkIPv6(i intent.Interface, link kernel.Link, exists bool) error {
 	if exists && link.IPv6Disabled {
 		return intent.Refuse(i.AddressPath(i.Addresses()[first]), codes.FailedPrecondition,
 			"IPv6 is switched off on %s; set net.ipv6.conf.%s.disable_ipv6 to 0", i.Name, i.Name)
+	}
+	return nil
+}
+
+// checkNeighbors refuses static neighbours that are not on the link. Every link has the link-local subnet of IPv6.
+func checkNeighbors(i intent.Interface) error {
+	for _, f := range i.Subinterface.Families() {
+		for _, n := range f.Neighbors {
+			on := func(a intent.Address) bool { return a.Prefix.Contains(n.Address) }
+			if n.Address.Is6() && n.Address.IsLinkLocalUnicast() || slices.ContainsFunc(f.Addresses, on) {
+				continue
+			}
+			return intent.Refuse(i.NeighborPath(n), codes.InvalidArgument,
+				"the neighbor %s is in no subnet of %s, so it is not on that link; give %s an address of its subnet", n.Address, i.Name, i.Name)
+		}
 	}
 	return nil
 }

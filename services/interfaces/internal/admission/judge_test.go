@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
 
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/intent"
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/kernel"
@@ -52,6 +53,16 @@ func with(name string, mtu int, prefixes ...string) intent.Interface {
 	return i
 }
 
+func neighbor(i intent.Interface, ip string) intent.Interface {
+	a := netip.MustParseAddr(ip)
+	f := i.Subinterface.V4
+	if a.Is6() {
+		f = i.Subinterface.V6
+	}
+	f.Neighbors = append(f.Neighbors, intent.Neighbor{Text: ip, Address: a, Hardware: []byte{2, 0, 0, 0, 0, 9}})
+	return i
+}
+
 func TestJudge(t *testing.T) {
 	path := func(name, rest string) string { return "/interfaces/interface[name=" + name + "]" + rest }
 	const sub = "/subinterfaces/subinterface[index=0]"
@@ -82,6 +93,12 @@ func TestJudge(t *testing.T) {
 		{"IPv6 on a link with a small MTU", nil, with("small", 0, "2001:db8::1/64"), path("small", "/config/mtu"), "1280"},
 		{"IPv4 with a small MTU", nil, with("ge0", 576, "192.0.2.1/24"), "", ""},
 		{"IPv6 switched off", nil, with("no6", 0, "2001:db8::1/64"), path("no6", sub+"/ipv6/addresses/address[ip=2001:db8::1]"), "disable_ipv6"},
+		{"neighbors on the link", nil, neighbor(neighbor(neighbor(with("ge0", 0, "192.0.2.1/24", "2001:db8::1/64"), "192.0.2.9"), "2001:db8::9"), "fe80::9"), "", ""},
+		{"neighbor elsewhere", nil, neighbor(with("ge0", 0, "192.0.2.1/24"), "198.51.100.9"),
+			path("ge0", sub+"/ipv4/neighbors/neighbor[ip=198.51.100.9]"), "in no subnet of ge0"},
+		{"IPv6 neighbor elsewhere", nil, neighbor(with("ge0", 0, "192.0.2.1/24", "2001:db8::1/64"), "2001:db8:1::9"),
+			path("ge0", sub+"/ipv6/neighbors/neighbor[ip=2001:db8:1::9]"), "in no subnet of ge0"},
+		{"neighbor without any address", nil, neighbor(with("ge0", 0), "192.0.2.9"), path("ge0", sub+"/ipv4/neighbors/neighbor[ip=192.0.2.9]"), "in no subnet"},
 		{"address in use", []intent.Interface{with("ge1", 0, "192.0.2.1/24")}, with("ge0", 0, "192.0.2.1/25"),
 			path("ge0", sub+"/ipv4/addresses/address[ip=192.0.2.1]"), "in use on ge1"},
 		{"subnet overlaps", []intent.Interface{with("ge1", 0, "192.0.2.1/24")}, with("ge0", 0, "192.0.2.129/25"),
@@ -121,10 +138,29 @@ func TestRemovalIsAlwaysAdmitted(t *testing.T) {
 
 func TestInventory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "init.json")
-	i, err := LoadInventory(file)
-	if err != nil || i.forbids("anything") != "" || i.forbids("lo") == "" {
-		t.Errorf("without a file: %+v, %v", i, err)
+	var (
+		i   Inventory
+		err error
+	)
+	j := machine()
+	j.Inventory = func() (Inventory, error) { return LoadInventory(file) }
+	j.Known = func(name string) bool { return name == "ge0" }
+	refuses := func(what, hint string) {
+		t.Helper()
+		for _, err := range []error{j.Judge(map[string]intent.Interface{"ge0": with("ge0", 0)}, []string{"ge0"}), j.Permit(with("mgmt0", 0))} {
+			var r *intent.Refusal
+			if !errors.As(err, &r) || r.Code != codes.FailedPrecondition || !strings.Contains(r.Reason, hint) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if err := j.Permit(with("ge0", 0)); err != nil {
+			t.Errorf("%s, what carries traffic: %v", what, err)
+		}
+		if err := j.Judge(nil, []string{"ge0"}); err != nil {
+			t.Errorf("%s, a removal: %v", what, err)
+		}
 	}
+	refuses("no file", "run `ashlar init`")
 	write := func(content string) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -135,15 +171,5 @@ func TestInventory(t *testing.T) {
 		t.Errorf("%+v, %v", i, err)
 	}
 	write(`{`)
-	if _, err = LoadInventory(file); err == nil {
-		t.Error("a damaged file is read")
-	}
-	j := machine()
-	j.Inventory = func() (Inventory, error) { return LoadInventory(file) }
-	if err := j.Judge(map[string]intent.Interface{"ge0": with("ge0", 0)}, []string{"ge0"}); err == nil {
-		t.Error("a damaged list of ports admits")
-	}
-	if err := j.Permit(with("ge0", 0)); err != nil {
-		t.Error(err)
-	}
+	refuses("a damaged file", "damaged")
 }

@@ -35,6 +35,7 @@ type app struct {
 	reconciler *reconcile.Reconciler
 	ports      *ports.Syncer
 	watch      *watch.Server
+	handler    *ownership.Handler
 	owner      *owner.Owner
 }
 
@@ -66,7 +67,8 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 		reporter.Tell(name, v)
 	})
 	a.ports = ports.NewSyncer(dataplane, rt.Token, rt.Log)
-	a.owner = owner.New([]string{ownership.Pattern}, ownership.New(a.reconciler, a.judge(), a.ports, a.watch.Complete))
+	a.handler = ownership.New(a.reconciler, a.judge(), a.ports, a.watch.Complete)
+	a.owner = owner.New([]string{ownership.Pattern}, a.handler)
 	rt.Metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "ashlar_interfaces_kernel_writes_total",
 		Help: "Requests to the kernel to change a link, an address or a neighbour.",
@@ -77,10 +79,15 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 
 func (a *app) judge() admission.Judge {
 	return admission.Judge{
-		Inventory: func() (admission.Inventory, error) { return admission.LoadInventory(a.rt.Layout.Init()) },
+		Inventory: a.inventory,
+		Known:     a.reconciler.Known,
 		Link:      a.conn.LinkByName,
 		Occupied:  a.occupied,
 	}
+}
+
+func (a *app) inventory() (admission.Inventory, error) {
+	return admission.LoadInventory(a.rt.Layout.Init())
 }
 
 // occupied returns the subnets on every link.
@@ -108,6 +115,9 @@ func (a *app) occupied() (map[string][]netip.Prefix, error) {
 func (a *app) Run(ctx context.Context) error {
 	defer a.conn.Close()
 	defer a.watch.Close()
+	if _, err := a.inventory(); err != nil {
+		a.rt.Log.Error("no more interfaces can be configured", "error", err)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.events.Run(ctx, a.reconciler.Hear) })
 	group.Go(func() error { a.reconciler.Run(ctx); return nil })
@@ -118,9 +128,13 @@ func (a *app) Run(ctx context.Context) error {
 }
 
 // Probe implements kit.Service: the configuration is in effect, or pending, and the dataplane has the ports.
+// Configuration of interfaces that may not be configured is not in effect.
 func (a *app) Probe(context.Context) error {
 	if !a.owner.Restored() {
 		return errors.New("waiting for the configuration")
+	}
+	if err := a.handler.Denied(); err != nil {
+		return err
 	}
 	if err := a.reconciler.Trouble(); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -77,7 +78,20 @@ func manifest(t *testing.T) []byte {
 
 func device(t *testing.T, d *dataplane) *kittest.Device {
 	t.Helper()
-	return kittest.New(t, manifest(t), app.New, provide(d))
+	device := kittest.New(t, manifest(t), app.New, provide(d))
+	provision(t, device, `{"management":["mgmt0"],"ports":["ge0","ge1","ge7"]}`)
+	return device
+}
+
+// provision writes the list of ports, as `ashlar init` does; "" takes it away.
+func provision(t *testing.T, d *kittest.Device, list string) {
+	t.Helper()
+	if list == "" {
+		sandbox.Must(t, os.Remove(d.Layout.Init()))
+		return
+	}
+	sandbox.Must(t, os.MkdirAll(d.Layout.StateDir(), 0o755))
+	sandbox.Must(t, os.WriteFile(d.Layout.Init(), []byte(list), 0o644))
 }
 
 func provide(d *dataplane) kittest.Option {
@@ -333,8 +347,6 @@ func TestRefusedAtPrepare(t *testing.T) {
 	sandbox.Veth(t, "mgmt0", "far1")
 	sandbox.AddAddress(t, "mgmt0", "198.18.0.1/24")
 	d := device(t, &dataplane{})
-	sandbox.Must(t, os.MkdirAll(d.Layout.StateDir(), 0o755))
-	sandbox.Must(t, os.WriteFile(d.Layout.Init(), []byte(`{"management":["mgmt0"],"ports":["ge0","ge1"]}`), 0o644))
 	d.Run()
 	d.WaitReady()
 	for _, test := range []struct {
@@ -358,6 +370,33 @@ func TestRefusedAtPrepare(t *testing.T) {
 	if !has(t, "mgmt0", "198.18.0.1/24") {
 		t.Error("the management interface was touched")
 	}
+}
+
+func TestWithoutListOfPorts(t *testing.T) {
+	sandbox.Veth(t, "ge0", "far0")
+	sandbox.Veth(t, "mgmt0", "far1")
+	plane := &dataplane{}
+	d := device(t, plane)
+	d.Run()
+	d.WaitReady()
+	sandbox.Must(t, d.Config.Set(deadline(t), object("ge0", "192.0.2.1", "2001:db8:a::1")))
+	provision(t, d, "")
+	refusal(t, d.Config.Set(deadline(t), object("mgmt0", "198.51.100.1", "2001:db8:b::1")), codes.FailedPrecondition, fmt.Sprintf(pathOf, "mgmt0"))
+	// After a restart, what carries traffic goes on; nothing else is configured, and the operator sees why.
+	d.Stop()
+	d.Config.Preset(object("mgmt0", "198.51.100.1", "2001:db8:b::1"))
+	d.Run()
+	kittest.Eventually(t, func() error {
+		if err := d.Health(); err == nil || !strings.Contains(err.Error(), "interface mgmt0") || !strings.Contains(err.Error(), "ashlar init") {
+			return fmt.Errorf("health is %v", err)
+		}
+		return nil
+	})
+	if !has(t, "ge0", "192.0.2.1/24") || plane.port("ge0") == nil || has(t, "mgmt0", "198.51.100.1/24") || plane.port("mgmt0") != nil {
+		t.Error("the interfaces are not as they were")
+	}
+	sandbox.Must(t, d.Config.Set(deadline(t), map[string]string{fmt.Sprintf(pathOf, "mgmt0"): ""}))
+	d.WaitReady()
 }
 
 func TestRestoreRefusesOnlyWhatMayNotBe(t *testing.T) {

@@ -127,6 +127,9 @@ func (c *Conn) Read(name string) (State, bool, error) {
 	if s.Addresses, err = c.Addresses(link.Index); err == nil {
 		s.Neighbors, err = c.Neighbors(link.Index)
 	}
+	if err == nil && link.Up {
+		s.Connected, err = c.Connected(link.Index)
+	}
 	if Gone(err) {
 		return State{}, false, nil
 	}

@@ -29,6 +29,8 @@ const (
 	NeighborChanged
 	// SettingChanged is about knobs.
 	SettingChanged
+	// RouteRemoved is about connected routes of the kernel.
+	RouteRemoved
 )
 
 // Event says that something about a link changed.
@@ -48,13 +50,17 @@ type Events struct{ socket *nl.NetlinkSocket }
 // are not missed.
 func Subscribe() (*Events, error) {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_NEIGH,
-		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
+		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("netlink events: %w", err)
 	}
-	if err := s.SetReceiveBufferSize(eventBuffer, true); err != nil {
+	filter := routeFilter()
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	err = errors.Join(s.SetReceiveBufferSize(eventBuffer, true),
+		unix.SetsockoptSockFprog(s.GetFd(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program))
+	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("netlink events: receive buffer: %w", err)
+		return nil, fmt.Errorf("netlink events: %w", err)
 	}
 	return &Events{socket: s}, nil
 }
@@ -103,6 +109,10 @@ func events(messages []syscall.NetlinkMessage) []Event {
 		case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 			if len(m.Data) >= sizeofNdMessage {
 				batch = append(batch, Event{Subject: NeighborChanged, Index: int(binary.NativeEndian.Uint32(m.Data[4:]))})
+			}
+		case unix.RTM_DELROUTE:
+			if r, err := parseRoute(m.Data); err == nil && r.connected {
+				batch = append(batch, Event{Subject: RouteRemoved, Index: r.link})
 			}
 		case unix.RTM_NEWNETCONF:
 			if index, ok := settingLink(m.Data); ok {

@@ -1,7 +1,8 @@
 // Copyright The Ashlar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kernel is the one door to the kernel's links, addresses and neighbours.
+// Package kernel is the one door to the kernel's links, addresses, neighbours and connected
+// routes.
 //
 // It reads one interface at a time as it is now, writes one fact at a time, and tells when something
 // changed, never what to: whoever hears an event reads again. Every address and neighbour that it adds
@@ -88,6 +89,9 @@ func (a Address) Sound() bool {
 	return a.Flags&unix.IFA_F_PERMANENT != 0 && a.Flags&bad == 0
 }
 
+// Usable reports whether the kernel is done with making the address.
+func (a Address) Usable() bool { return a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 }
+
 // Neighbor is one entry of the neighbour tables (ARP, RFC 826; ND, RFC 4861).
 type Neighbor struct {
 	Address  netip.Addr
@@ -111,6 +115,8 @@ type State struct {
 	Link      Link
 	Addresses []Address
 	Neighbors []Neighbor
+	// Connected are the subnets with a connected route of the kernel's own; read only for a link that is up.
+	Connected []netip.Prefix
 }
 
 // Find returns the address with exactly this prefix.

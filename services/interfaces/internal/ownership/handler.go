@@ -9,8 +9,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -29,13 +31,17 @@ const Pattern = "/interfaces/interface[name=*]"
 // portsLimit bounds how long a commit waits for the dataplane, restarts of it included.
 const portsLimit = 3 * time.Second
 
-// Handler is an owner.Handler. The kit calls it from one goroutine.
+// Handler is an owner.Handler. The kit calls it from one goroutine; Denied is for any.
 type Handler struct {
 	reconciler *reconcile.Reconciler
 	judge      admission.Judge
 	ports      *ports.Syncer
 	restored   func()
 	parsed     map[string]entry
+
+	mu sync.Mutex
+	// denied is why configured interfaces are left out: they may not be configured.
+	denied map[string]error
 }
 
 // entry is an object that was parsed before: most objects are the same from one commit to the next.
@@ -74,6 +80,13 @@ func (h *Handler) Commit(ctx context.Context, c owner.Change) error {
 		h.ports.Set(portsOf(before))
 		return wire(errors.Join(refusal, h.reconciler.Apply(before)))
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.denied, func(name string, _ error) bool {
+		_, inEffect := wanted[name]
+		_, configured := c.Desired[intent.Path(name)]
+		return inEffect || !configured
+	})
 	return nil
 }
 
@@ -91,11 +104,13 @@ func (h *Handler) tellDataplane(ctx context.Context, wanted map[string]intent.In
 // only an interface that may not be touched at all is left out.
 func (h *Handler) Restore(_ context.Context, s owner.Snapshot) []error {
 	var failures []error
-	wanted := map[string]intent.Interface{}
+	wanted, denied := map[string]intent.Interface{}, map[string]error{}
 	for _, key := range slices.Sorted(maps.Keys(s.Objects)) {
 		i, err := h.parse(key, s.Objects[key])
 		if err == nil {
-			err = h.judge.Permit(i)
+			if err = h.judge.Permit(i); err != nil {
+				denied[i.Name] = err
+			}
 		}
 		if err != nil {
 			failures = append(failures, wire(err))
@@ -108,8 +123,21 @@ func (h *Handler) Restore(_ context.Context, s owner.Snapshot) []error {
 		failures = append(failures, wire(at(intent.Path(name), broken[name])))
 	}
 	h.ports.Set(portsOf(wanted))
+	h.mu.Lock()
+	h.denied = denied
+	h.mu.Unlock()
 	h.restored()
 	return failures
+}
+
+// Denied returns nil when every configured interface may be configured; else what is the matter with one.
+func (h *Handler) Denied() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(h.denied)) {
+		return fmt.Errorf("interface %s is configured and left alone: %w", name, h.denied[name])
+	}
+	return nil
 }
 
 // candidate is the wanted state with the change, and the names of what changes. An object that was

@@ -29,7 +29,9 @@ type goal struct {
 	tolerates func(kernel.Address) bool
 	// accepts reports whether an address with a prefix that the goal names is good as it is.
 	accepts func(kernel.Address) bool
-	path    string
+	// connected: the connected routes of the addresses are part of the goal.
+	connected bool
+	path      string
 }
 
 type goalAddress struct {
@@ -44,7 +46,7 @@ type goalNeighbor struct {
 
 // configured is the goal for an interface with configuration on a link that was found like r.
 func configured(i intent.Interface, r found.Record) goal {
-	g := goal{settings: true, up: i.Enabled, mtu: i.MTU, alias: i.Description, path: i.Path()}
+	g := goal{settings: true, connected: true, up: i.Enabled, mtu: i.MTU, alias: i.Description, path: i.Path()}
 	g.tolerates = func(a kernel.Address) bool { return !a.Ours() && (a.Automatic() || r.Has(a.Prefix)) }
 	g.accepts = kernel.Address.Sound
 	if g.mtu == 0 {
@@ -89,6 +91,7 @@ func released(name string, r found.Record, known bool) goal {
 func plan(g goal, s kernel.State) []step {
 	steps := planSettings(g, s.Link)
 	steps = append(steps, planAddresses(g, s)...)
+	steps = append(steps, planConnected(g, s)...)
 	return append(steps, planNeighbors(g, s)...)
 }
 
@@ -141,6 +144,36 @@ func planAddresses(g goal, s kernel.State) []step {
 		}
 		steps = append(steps, step{phase: add, subject: "address", text: "add address " + a.Prefix.String(), path: a.path, address: a.Prefix.Addr(),
 			run: func(k Kernel, l kernel.Link) error { return k.AddAddress(l.Index, a.Address) }})
+	}
+	return steps
+}
+
+// planConnected adds the connected routes that somebody removed: the kernel makes them only when it gets the
+// address or its link comes up.
+func planConnected(g goal, s kernel.State) []step {
+	var steps []step
+	if !g.connected || !s.Link.Up {
+		return nil
+	}
+	there := map[netip.Prefix]bool{}
+	for _, p := range s.Connected {
+		there[p] = true
+	}
+	for _, a := range s.Addresses {
+		wanted, named := g.address(a.Prefix.Addr())
+		ours := named && wanted.Prefix == a.Prefix && g.accepts(a)
+		subnet := a.Prefix.Masked()
+		if there[subnet] || subnet.IsSingleIP() || !ours && !a.LinkLocal() || !a.Usable() {
+			continue
+		}
+		there[subnet] = true
+		path := g.path
+		if ours {
+			path = wanted.path
+		}
+		address := a.Prefix
+		steps = append(steps, step{phase: connect, subject: "route", text: "add connected route " + subnet.String(), path: path,
+			run: func(k Kernel, l kernel.Link) error { return k.AddConnected(l.Index, address) }})
 	}
 	return steps
 }

@@ -41,6 +41,7 @@ type Kernel interface {
 	SetKnob(link string, k kernel.Knob, p kernel.Position) error
 	AddAddress(index int, a kernel.Address) error
 	DeleteAddress(index int, p netip.Prefix) error
+	AddConnected(index int, address netip.Prefix) error
 	Taken(index int, ip netip.Addr) bool
 	AddNeighbor(index int, n kernel.Neighbor) error
 	DeleteNeighbor(index int, ip netip.Addr) error
@@ -71,6 +72,8 @@ type Reconciler struct {
 	log     *slog.Logger
 	metrics *Metrics
 	agenda  *agenda
+	// period is how often each interface is looked at for no reason.
+	period time.Duration
 
 	mu       sync.Mutex
 	tell     Tell
@@ -78,6 +81,8 @@ type Reconciler struct {
 	views    map[string]*View
 	retries  map[string]time.Duration
 	restored bool
+	// swept is the interface that was looked at last for no reason.
+	swept string
 
 	names indexNames
 }
@@ -85,7 +90,7 @@ type Reconciler struct {
 // New returns a reconciler that wants nothing yet and touches nothing before Restore.
 func New(k Kernel, records *found.Store, past *history.Store, log *slog.Logger, m *Metrics, tell Tell) *Reconciler {
 	return &Reconciler{
-		kernel: k, found: records, history: past, log: log, metrics: m, tell: tell, agenda: newAgenda(),
+		kernel: k, found: records, history: past, log: log, metrics: m, tell: tell, agenda: newAgenda(), period: sweepPeriod,
 		wanted: map[string]intent.Interface{}, views: map[string]*View{}, retries: map[string]time.Duration{},
 	}
 }
@@ -155,6 +160,14 @@ func (r *Reconciler) Wanted() map[string]intent.Interface {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.wanted
+}
+
+// Known reports whether the interface has been configured and not put back since, restarts included.
+func (r *Reconciler) Known(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.found.Get(name)
+	return ok
 }
 
 // Trouble returns nil when every configured interface is as wanted or pending; else what is wrong with one.

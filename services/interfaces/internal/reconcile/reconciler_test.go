@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -364,6 +365,34 @@ func TestForeignChangesAreRepaired(t *testing.T) {
 		{"forwarding off", "forwarding", func(*testing.T, netlink.Link) error {
 			return os.WriteFile("/proc/sys/net/ipv4/conf/ge0/forwarding", []byte("0"), 0)
 		}},
+		{"forwarding off for all", "forwarding", func(*testing.T, netlink.Link) error {
+			return errors.Join(os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0),
+				os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0))
+		}},
+		{"IPv6 forwarding off for all", "forwarding", func(*testing.T, netlink.Link) error {
+			return errors.Join(os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("1"), 0),
+				os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("0"), 0))
+		}},
+		{"connected route removed", "route", func(t *testing.T, l netlink.Link) error {
+			return netlink.RouteDel(connected(t, l, "192.0.2.0/24"))
+		}},
+		{"IPv6 connected route removed", "route", func(t *testing.T, l netlink.Link) error {
+			return netlink.RouteDel(connected(t, l, "2001:db8:a::/64"))
+		}},
+		{"link-local route removed", "route", func(t *testing.T, l netlink.Link) error {
+			eventually(t, "the link-local address is usable", func() bool {
+				list, err := netlink.AddrList(l, netlink.FAMILY_V6)
+				sandbox.Must(t, err)
+				return slices.ContainsFunc(list, func(a netlink.Addr) bool { return a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0 })
+			})
+			return netlink.RouteDel(connected(t, l, "fe80::/64"))
+		}},
+		{"connected route replaced, which nothing tells", "route", func(t *testing.T, l netlink.Link) error {
+			r := connected(t, l, "192.0.2.0/24")
+			r.Protocol, r.Src, r.Scope, r.Gw = unix.RTPROT_STATIC, nil, netlink.SCOPE_UNIVERSE, net.IPv4(192, 0, 2, 9)
+			r.Flags = int(netlink.FLAG_ONLINK)
+			return netlink.RouteReplace(r)
+		}},
 		{"neighbor removed", "neighbor", func(t *testing.T, l netlink.Link) error {
 			n, _ := neighbor(t, "ge0", "192.0.2.9")
 			return netlink.NeighDel(&n)
@@ -391,6 +420,71 @@ func TestForeignChangesAreRepaired(t *testing.T) {
 				return len(plan(configured(i, r), s)) == 0
 			})
 		})
+	}
+}
+
+// connected is the kernel's own route to the subnet.
+func connected(t *testing.T, l netlink.Link, subnet string) *netlink.Route {
+	t.Helper()
+	list, err := netlink.RouteList(l, netlink.FAMILY_ALL)
+	sandbox.Must(t, err)
+	for _, r := range list {
+		if r.Dst != nil && r.Dst.String() == subnet && r.Protocol == unix.RTPROT_KERNEL {
+			return &r
+		}
+	}
+	t.Fatalf("no connected route to %s in %v", subnet, list)
+	return nil
+}
+
+func TestRestoredRouteGoesWithItsAddress(t *testing.T) {
+	sandbox.Veth(t, "ge0", "far0")
+	b := newBed(t, t.TempDir())
+	b.Restore(set(wants(t, "ge0", "192.0.2.1/24", "2001:db8:a::1/64")))
+	l := sandbox.Link(t, "ge0")
+	for _, subnet := range []string{"192.0.2.0/24", "2001:db8:a::/64"} {
+		was := connected(t, l, subnet)
+		sandbox.Must(t, netlink.RouteDel(was))
+		eventually(t, "the route is back", func() bool {
+			list, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, was, netlink.RT_FILTER_DST|netlink.RT_FILTER_OIF)
+			sandbox.Must(t, err)
+			return len(list) == 1
+		})
+		if is := connected(t, l, subnet); is.Priority != was.Priority || is.Scope != was.Scope || !is.Src.Equal(was.Src) {
+			t.Errorf("the route was %v and is %v", was, is)
+		}
+	}
+	b.apply(wants(t, "ge0"))
+	list, err := netlink.RouteList(l, netlink.FAMILY_ALL)
+	sandbox.Must(t, err)
+	for _, r := range list {
+		if r.Dst == nil || !r.Dst.IP.IsLinkLocalUnicast() {
+			t.Errorf("%v stayed", r)
+		}
+	}
+}
+
+func TestNothingIsRepairedWithoutCarrier(t *testing.T) {
+	sandbox.Veth(t, "ge0", "far0")
+	sandbox.Must(t, netlink.LinkSetDown(sandbox.Link(t, "far0")))
+	b := newBed(t, t.TempDir())
+	i := wants(t, "ge0", "192.0.2.1/24", "192.0.2.2/24", "192.0.2.7/32", "198.51.100.0/31", "2001:db8:a::1/64", "2001:db8:a::7/128")
+	b.Restore(set(i))
+	if err := b.Trouble(); err != nil {
+		t.Error(err)
+	}
+	before := b.conn.Writes()
+	for n := range 20 {
+		far := sandbox.Link(t, "far0")
+		if n%2 == 0 {
+			sandbox.Must(t, netlink.LinkSetUp(far))
+		} else {
+			sandbox.Must(t, netlink.LinkSetDown(far))
+		}
+		eventually(t, "the flap is told", func() bool { return b.view("ge0").State.Link.Carrier == (n%2 == 0) })
+	}
+	if n := b.conn.Writes() - before; n != 0 {
+		t.Errorf("%d writes to the kernel", n)
 	}
 }
 
@@ -554,6 +648,20 @@ func TestFlapStormConverges(t *testing.T) {
 		return len(plan(configured(i, r), s)) == 0 && s.Link.Carrier
 	})
 	eventually(t, "the last word is up", func() bool { v := b.view("ge0"); return v.Present && v.State.Link.Carrier && v.Problem == nil })
+}
+
+func TestSweepFindsWhatNothingTold(t *testing.T) {
+	sandbox.Veth(t, "ge0", "far0")
+	sandbox.Veth(t, "ge1", "far1")
+	b := newBed(t, t.TempDir())
+	b.Restore(set(wants(t, "ge0", "192.0.2.1/24"), wants(t, "ge1", "198.51.100.1/24")))
+	for _, name := range []string{"ge0", "ge1"} {
+		// Without the index, the events cannot be assigned.
+		b.names.forget(sandbox.Link(t, name).Attrs().Index)
+	}
+	sandbox.DeleteAddress(t, "ge0", "192.0.2.1/24")
+	sandbox.DeleteAddress(t, "ge1", "198.51.100.1/24")
+	eventually(t, "the addresses are back", func() bool { return len(addresses(t, "ge0"))+len(addresses(t, "ge1")) == 2 })
 }
 
 func TestLostEventsMeanReadingAgain(t *testing.T) {

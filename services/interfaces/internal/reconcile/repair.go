@@ -5,6 +5,7 @@ package reconcile
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/ashlar-nos/ashlar/services/interfaces/internal/kernel"
@@ -16,6 +17,11 @@ const (
 	// A problem is tried again after firstRetry, then after twice as long each time, up to lastRetry.
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
+	// Each interface is looked at once in sweepPeriod although nothing was heard, since not every change is
+	// told (a route that was put in the place of another). With many interfaces it takes longer: two looks
+	// are sweepPace apart.
+	sweepPeriod = 3 * time.Second
+	sweepPace   = 10 * time.Millisecond
 )
 
 // Hear takes the kernel's events. It does not block.
@@ -47,6 +53,9 @@ func (r *Reconciler) Hear(events []kernel.Event) {
 
 // Run repairs what events, or a problem's next try, point at, until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) {
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	sweeping.Go(func() { r.sweep(ctx) })
 	for {
 		names, all, ok := r.agenda.wait(ctx)
 		if !ok {
@@ -54,6 +63,44 @@ func (r *Reconciler) Run(ctx context.Context) {
 		}
 		r.attend(names, all)
 	}
+}
+
+// sweep asks for a look at one configured interface after the other, round and round, until ctx ends.
+func (r *Reconciler) sweep(ctx context.Context) {
+	pause := time.NewTimer(r.period)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		name, of := r.next()
+		if of > 0 {
+			r.agenda.mark(name, time.Now())
+		}
+		pause.Reset(max(sweepPace, r.period/time.Duration(max(1, of))))
+	}
+}
+
+// next is the configured interface whose turn it is, of how many.
+func (r *Reconciler) next() (name string, of int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := ""
+	for n := range r.wanted {
+		if first == "" || n < first {
+			first = n
+		}
+		if n > r.swept && (name == "" || n < name) {
+			name = n
+		}
+	}
+	if name == "" {
+		name = first
+	}
+	r.swept = name
+	return name, len(r.wanted)
 }
 
 func (r *Reconciler) attend(names []string, all bool) {

@@ -16,13 +16,14 @@ import (
 )
 
 // phase orders the steps of all interfaces together: an address leaves one link before it appears on
-// another, and neighbours need their link up.
+// another, routes need their address, and neighbours their link up.
 type phase int
 
 const (
 	remove phase = iota
 	settings
 	add
+	connect
 	attach
 )
 
@@ -49,7 +50,8 @@ func overtaken(p phase, err error) bool {
 	if p == remove {
 		return errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
 	}
-	return p == add && errors.Is(err, unix.EEXIST) || p == attach && errors.Is(err, unix.ENETDOWN)
+	exists, down := errors.Is(err, unix.EEXIST), errors.Is(err, unix.ENETDOWN)
+	return exists && (p == add || p == connect) || down && (p == attach || p == connect)
 }
 
 // refusalOf puts a kernel's error in the operator's words.
