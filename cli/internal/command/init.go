@@ -66,7 +66,11 @@ func (s *session) runInit(f initFlags) error {
 	if s.options.Socket != "" || s.options.Target != "" {
 		return fail.Usagef("init sets up a device on this machine: give --root, not --socket or --target")
 	}
-	l, err := layout.New(o.Root)
+	root := s.options.Root
+	if root == "" {
+		root = s.Getenv(layout.EnvRoot)
+	}
+	l, err := layout.New(root)
 	if err != nil {
 		return fail.Usagef("--root: %v", err)
 	}

@@ -41,6 +41,9 @@ func (s *session) ping() *cobra.Command {
 		Long:  "ping sends ICMP echo requests from the device and returns 1 when nothing came back.",
 		Args:  between(1, 1, "DESTINATION, an address or a name"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if r.GetCount() == 0 {
+				return fail.Usagef("--count 0: want 1 or more")
+			}
 			r.Destination = args[0]
 			r.Interval, r.Wait = optional(interval), optional(wait)
 			return s.runPing(c.Context(), r)
@@ -120,15 +123,20 @@ func milliseconds(d *durationpb.Duration) float64 {
 	return float64(d.AsDuration().Microseconds()) / 1000
 }
 
+// printSummary leaves the times out when nothing came back: there are none.
 func (s *session) printSummary(destination string, sum *hostv1.PingSummary) error {
-	lowest, mean, highest := milliseconds(sum.GetMinimum()), milliseconds(sum.GetAverage()), milliseconds(sum.GetMaximum())
+	line := map[string]any{"destination": destination, "sent": sum.GetSent(), "received": sum.GetReceived()}
+	text := fmt.Sprintf("%s: %d sent, %d received", destination, sum.GetSent(), sum.GetReceived())
+	if sum.GetReceived() > 0 {
+		lowest, mean, highest := milliseconds(sum.GetMinimum()), milliseconds(sum.GetAverage()), milliseconds(sum.GetMaximum())
+		line["minimum_ms"], line["average_ms"], line["maximum_ms"] = lowest, mean, highest
+		text += fmt.Sprintf(", round trip min/avg/max %.3f/%.3f/%.3f ms", lowest, mean, highest)
+	}
 	var err error
 	if s.format != render.Table {
-		err = s.writer().Line(map[string]any{"destination": destination, "sent": sum.GetSent(), "received": sum.GetReceived(),
-			"minimum_ms": lowest, "average_ms": mean, "maximum_ms": highest})
+		err = s.writer().Line(line)
 	} else {
-		_, err = fmt.Fprintf(s.Out, "%s: %d sent, %d received, round trip min/avg/max %.3f/%.3f/%.3f ms\n",
-			destination, sum.GetSent(), sum.GetReceived(), lowest, mean, highest)
+		_, err = fmt.Fprintln(s.Out, text)
 	}
 	if err == nil && sum.GetReceived() == 0 {
 		return fail.Refusef("see `ashlar show routes` and `ashlar show neighbors`", "%s does not answer", destination)
@@ -145,6 +153,9 @@ func (s *session) traceroute() *cobra.Command {
 		Long:  "traceroute shows the hops from the device to a destination and returns 1 when it was not reached.",
 		Args:  between(1, 1, "DESTINATION, an address or a name"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if r.GetMaxHops() == 0 {
+				return fail.Usagef("--max-hops 0: want 1 or more")
+			}
 			r.Destination, r.Wait = args[0], optional(wait)
 			return s.runTraceroute(c.Context(), r)
 		},

@@ -22,7 +22,7 @@ import (
 )
 
 // supervisorName is the component whose socket serves ashlar.supervisor.v1.
-const supervisorName = "supervisor"
+const supervisorName = fail.Supervisor
 
 // componentInfo is a component as status prints it for programs.
 type componentInfo struct {

@@ -7,8 +7,11 @@ package device
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	gnmi "github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/grpc"
@@ -21,8 +24,8 @@ import (
 // gnmiSocket is the file name of the unix socket on which config serves gNMI to this machine.
 const gnmiSocket = "gnmi.sock"
 
-// supervisorSocket is there as long as a device runs.
-const supervisorSocket = "supervisor.sock"
+// lookLimit bounds the look at one socket for somebody who listens.
+const lookLimit = 250 * time.Millisecond
 
 // maxMessage bounds an answer: a whole configuration may be in one.
 const maxMessage = 256 << 20
@@ -39,15 +42,15 @@ type Options struct {
 	User, Password string
 }
 
-// FromEnvironment fills in what no flag said. The first of ASHLAR_ROOT, ASHLAR_SOCKET and GNMI_ADDR that is set
-// decides where the device is.
+// FromEnvironment fills in what no flag said. The first of ASHLAR_SOCKET, which says most, ASHLAR_ROOT and
+// GNMI_ADDR that is set decides where the device is.
 func (o Options) FromEnvironment(getenv func(string) string) Options {
 	if o.Root == "" && o.Socket == "" && o.Target == "" {
 		switch {
-		case getenv(layout.EnvRoot) != "":
-			o.Root = getenv(layout.EnvRoot)
 		case getenv("ASHLAR_SOCKET") != "":
 			o.Socket = getenv("ASHLAR_SOCKET")
+		case getenv(layout.EnvRoot) != "":
+			o.Root = getenv(layout.EnvRoot)
 		default:
 			o.Target = getenv("GNMI_ADDR")
 		}
@@ -139,8 +142,25 @@ func (d *Device) Component(name string) (*grpc.ClientConn, fail.Place, error) {
 
 // local describes a socket of this machine for errors.
 func (d *Device) local(path, component string) fail.Place {
-	_, err := os.Stat(filepath.Join(d.run, supervisorSocket))
-	return fail.Place{Address: path, Local: true, Component: component, Running: err == nil}
+	return fail.Place{Address: path, Local: true, Component: component, Answering: d.answering}
+}
+
+// answering names the components whose own sockets somebody listens on, in order.
+func (d *Device) answering() []string {
+	const suffix = ".sock"
+	files, _ := filepath.Glob(filepath.Join(d.run, "*"+suffix))
+	var names []string
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), suffix)
+		if strings.Contains(name, ".") || filepath.Base(f) == gnmiSocket {
+			continue // another socket of a component
+		}
+		if c, err := net.DialTimeout("unix", f, lookLimit); err == nil {
+			c.Close()
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (d *Device) dial(socket string) (*grpc.ClientConn, error) {

@@ -7,6 +7,7 @@ package fail
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -53,9 +54,13 @@ type Place struct {
 	Local   bool
 	// Component that serves the address.
 	Component string
-	// Running: the device's supervisor has its socket, whatever this component does.
-	Running bool
+	// Answering names the components of the device on this machine whose sockets somebody listens on. It is
+	// called only when the place does not answer; nil is nobody.
+	Answering func() []string
 }
+
+// Supervisor is the component that starts the others.
+const Supervisor = "supervisor"
 
 // Explain turns the error of a call to a place into one for the operator. nil stays nil.
 func Explain(err error, at Place) error {
@@ -74,7 +79,7 @@ func Explain(err error, at Place) error {
 	case codes.Unavailable:
 		return unavailable(s, at)
 	case codes.DeadlineExceeded:
-		return &Error{Code: Unreachable, Text: fmt.Sprintf("%s does not answer in time", at.Address), Hint: unanswered(at)}
+		return &Error{Code: Unreachable, Text: late(at), Hint: unanswered(at)}
 	case codes.Canceled:
 		return &Error{Code: Refused, Text: "interrupted"}
 	case codes.Unauthenticated:
@@ -111,18 +116,13 @@ func unavailable(s *status.Status, at Place) *Error {
 	text := s.Message()
 	e := &Error{Code: Unreachable}
 	switch {
-	case strings.Contains(text, "no such file or directory") && at.Running:
-		e.Text = fmt.Sprintf("the device has no %s component: there is no %s", at.Component, at.Address)
-		e.Hint = "see `ashlar status`"
 	case strings.Contains(text, "no such file or directory"):
-		e.Text = fmt.Sprintf("the device is not running: there is no %s", at.Address)
-		e.Hint = "start it (systemctl start ashlard), or say with --root or --socket where it is"
+		return silent(at, "there is no "+at.Address)
 	case strings.Contains(text, "permission denied"):
 		e.Text = fmt.Sprintf("permission denied on %s", at.Address)
 		e.Hint = "be root, for example by sudo; or use --target with a password or certificate"
 	case strings.Contains(text, "connection refused") && at.Local:
-		e.Text = fmt.Sprintf("the device is not running: nobody listens on %s", at.Address)
-		e.Hint = "start it (systemctl start ashlard)"
+		return silent(at, "nobody listens on its socket "+at.Address)
 	case strings.Contains(text, "connection refused"):
 		e.Text = fmt.Sprintf("nobody listens on %s", at.Address)
 		e.Hint = "check the address and that the device has gNMI switched on"
@@ -136,6 +136,40 @@ func unavailable(s *status.Status, at Place) *Error {
 	return e
 }
 
+// silent explains why nobody is at a socket of this machine, by who is at the others.
+func silent(at Place, why string) *Error {
+	var all []string
+	if at.Answering != nil {
+		all = at.Answering()
+	}
+	others := slices.DeleteFunc(slices.Clone(all), func(n string) bool { return n == at.Component })
+	who := at.Component
+	if who == Supervisor {
+		who = "the supervisor"
+	}
+	e := &Error{Code: Unreachable, Text: fmt.Sprintf("%s does not answer: %s", who, why)}
+	switch {
+	case len(others) == 0:
+		e.Text = "the device is not running: " + why
+		e.Hint = "start it (systemctl start ashlard), or say with --root or --socket where it is"
+	case at.Component == Supervisor:
+		e.Hint = fmt.Sprintf("the device goes on without it: %s answer; start it again (systemctl start ashlard)", strings.Join(others, ", "))
+	case slices.Contains(others, Supervisor):
+		e.Hint = unanswered(at)
+	default:
+		e.Hint = fmt.Sprintf("the supervisor, which would start it again, does not answer either, but %s do; start it (systemctl start ashlard)", strings.Join(others, ", "))
+	}
+	return e
+}
+
+// late says who did not answer in time.
+func late(at Place) string {
+	if at.Local {
+		return fmt.Sprintf("%s does not answer in time on its socket %s", at.Component, at.Address)
+	}
+	return fmt.Sprintf("%s does not answer in time", at.Address)
+}
+
 func afterLast(text, mark string) string {
 	if i := strings.LastIndex(text, mark); i >= 0 {
 		return strings.Trim(text[i+len(mark):], "\"")
@@ -147,7 +181,7 @@ func unanswered(at Place) string {
 	if !at.Local {
 		return "check the address and the network"
 	}
-	if at.Component == "supervisor" {
+	if at.Component == Supervisor {
 		return "the supervisor is being restarted or hangs; try again in a moment, then see its log"
 	}
 	return fmt.Sprintf("see `ashlar status` and `ashlar logs %s`", at.Component)
