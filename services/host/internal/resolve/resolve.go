@@ -56,7 +56,7 @@ func Find(ctx context.Context, destination, source string) (Route, error) {
 			if r.Destination, err = zoned(ip); err != nil {
 				return r, err
 			}
-			return r, check(ip)
+			return r, check(ip, r.Source)
 		}
 	}
 	return r, wrong("%s has no address of the family of the source %s", destination, source)
@@ -74,8 +74,10 @@ func zoned(ip netip.Addr) (netip.Addr, error) {
 	return ip.WithZone(strconv.Itoa(link.Index)), nil
 }
 
-func check(ip netip.Addr) error {
+func check(ip, source netip.Addr) error {
 	switch {
+	case ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "" && source.Zone() == "":
+		return wrong("%s is a link-local address, which is on every link: say which interface, for example %s%%ge0", ip, ip)
 	case ip.IsUnspecified():
 		return wrong("%s is the unspecified address", ip)
 	case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
