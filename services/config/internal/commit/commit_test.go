@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -302,21 +303,78 @@ func TestClientGivesUp(t *testing.T) {
 	}
 }
 
+// TestTooLarge: what the store could never take, there or back, is refused before an owner hears of it.
 func TestTooLarge(t *testing.T) {
 	h := new(lives).open(t, statetest.New(), Steps{})
 	ports := newStone(t, ifaces)
 	h.attach(ports)
 	h.ready()
-	list := []byte(`{"openconfig-interfaces:interface":[{"name":"p"}`)
-	for i := range maxRows {
-		list = fmt.Appendf(list, `,{"name":"p%d"}`, i)
+	many := []byte(`{"openconfig-interfaces:interface":[{"name":"p"}`)
+	for i := range store.MaxObjects {
+		many = fmt.Appendf(many, `,{"name":"p%d"}`, i)
 	}
-	_, err := h.set("/interfaces", string(append(list, "]}"...)))
-	var refused *Refused
-	if !errors.As(err, &refused) || refused.Code != codes.ResourceExhausted {
-		t.Errorf("error %v, want ResourceExhausted", err)
+	const half = store.MaxBytes/2 - 1<<20
+	long := func(letter string, size int) string { return `"` + strings.Repeat(letter, size) + `"` }
+	refused := func(desc string, values ...string) {
+		t.Helper()
+		asked, before := 0, h.engine.Revision()
+		ports.set(func(s *stone) { asked = s.prepared })
+		_, err := h.set(values...)
+		if !errors.Is(err, store.ErrTooLarge) || !strings.Contains(err.Error(), "at most") || !strings.Contains(err.Error(), "split the Set") {
+			t.Errorf("%s: error %v, want it too large, the limit, and what to do", desc, err)
+		}
+		ports.set(func(s *stone) { asked -= s.prepared })
+		if asked != 0 || h.engine.Revision() != before {
+			t.Errorf("%s: the owner was asked, or something changed", desc)
+		}
 	}
-	if ports.prepared != 0 || h.config("/interfaces") != "" {
-		t.Error("the owner was asked, or something changed")
+	refused("too many objects", "/interfaces", string(append(many, "]}"...)))
+	refused("too many bytes", ge0+"/config/description", long("a", store.MaxBytes))
+	for i, letter := range []string{"a", "b"} {
+		if _, err := h.set(fmt.Sprintf("/interfaces/interface[name=ge%d]/config/description", i), long(letter, half)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused("the inverse is too large", "/interfaces", "", ge0+"/config/mtu", "1400", "/interfaces/interface[name=ge2]/config/description", long("c", 3<<20))
+}
+
+// TestBoundedWithoutAnAnswer: while the store is silent, clients hear so in time, whether they have a deadline
+// or not; once it answers, all goes on.
+func TestBoundedWithoutAnAnswer(t *testing.T) {
+	state := statetest.New()
+	h := (&lives{limit: 300 * time.Millisecond}).open(t, state, Steps{})
+	ports := newStone(t, ifaces)
+	h.attach(ports)
+	h.ready()
+	silence := make(chan struct{})
+	state.Fail(func(*statev1.TransactRequest) error { <-silence; return nil }, nil)
+	_, err := h.engine.Set(context.Background(), "mason", request(ge0mtu, "1400"))
+	if !errors.Is(err, ErrUnknown) {
+		t.Errorf("a Set that the store does not answer: %v, want %v", err, ErrUnknown)
+	}
+	contains(t, "the error", fmt.Sprint(err), "the state store does not answer")
+	if _, err = h.set(ge0mtu, "1300"); !errors.Is(err, ErrWaiting) {
+		t.Errorf("a Set behind it: %v, want %v", err, ErrWaiting)
+	}
+	contains(t, "the error", fmt.Sprint(err), "the state store does not answer; nothing changed")
+	h.engine.Limit = 30 * time.Second
+	short, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if _, err = h.engine.Set(short, "mason", request(ge0mtu, "1200")); !errors.Is(err, ErrWaiting) || short.Err() != nil {
+		t.Errorf("a Set with a deadline: %v, want %v before the deadline (%v)", err, ErrWaiting, short.Err())
+	}
+	close(silence)
+	if _, err := h.set(host, "", ge0+"/config/description", `"awake"`); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, "what ports has", ports.has(ge0), "1400")
+	contains(t, "what ports has", ports.has(ge0), "awake")
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	turn := newTurn()
+	turn.waiting.Store(maxWaiting)
+	if _, err := turn.take(t.Context(), stageChecking); !errors.Is(err, ErrBusy) {
+		t.Errorf("one too many: %v, want %v", err, ErrBusy)
 	}
 }

@@ -50,6 +50,7 @@ func (e *Engine) decide(t *transaction) error {
 // persist is the decision.
 func (e *Engine) persist(t *transaction) error {
 	defer e.Metrics.time("persist")()
+	e.turn.enter(stageStoring)
 	err := e.Store.Commit(e.life, store.Revision{
 		Number: t.revision, Time: t.at, User: t.user, Owners: t.components(), Changes: t.rows,
 	})
@@ -87,6 +88,7 @@ func (t *transaction) components() []string {
 // apply waits until every owner has the decided change in effect.
 func (e *Engine) apply(t *transaction) error {
 	defer e.Metrics.time("apply")()
+	e.turn.enter(stageApplying)
 	ctx, cancel := context.WithTimeout(e.life, e.Patience)
 	defer cancel()
 	return each(t.groups, func(g *group) error {
@@ -135,6 +137,7 @@ func failureAmong(failures []*owners.Refusal, changes []*configv1.Subtree) error
 // reverse writes the inverse as a new revision and has the owners apply it.
 func (e *Engine) reverse(t *transaction, cause error) error {
 	defer e.Metrics.time("reverse")()
+	e.turn.enter(stageStoring)
 	e.Log.Warn("taking a change back", "revision", t.revision, "user", t.user, "cause", cause)
 	inverse := make([]store.Change, len(t.rows))
 	for i, row := range t.rows {
@@ -143,6 +146,7 @@ func (e *Engine) reverse(t *transaction, cause error) error {
 	if err := e.persistReversal(t.revision, inverse, t.base.tree); err != nil {
 		return err
 	}
+	e.turn.enter(stageReversing)
 	ctx, cancel := context.WithTimeout(e.life, e.Patience)
 	defer cancel()
 	each(t.groups, func(g *group) error {

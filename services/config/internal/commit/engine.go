@@ -34,6 +34,9 @@ const (
 	// Patience is how long owners have to prepare, and again to have a decided change in effect, unless
 	// the options say otherwise.
 	Patience = 5 * time.Second
+	// Limit is how long a client is kept waiting, unless the options say otherwise: long enough for an owner that
+	// is silent when asked to put a change into effect, and again when asked to take it back.
+	Limit = 12 * time.Second
 	// drainLimit bounds how long the end of Run waits for a transaction under way.
 	drainLimit = 4 * time.Second
 )
@@ -43,6 +46,11 @@ var (
 	ErrNotReady = errors.New("the configuration service is not ready")
 	// ErrBusy says that too many transactions wait already; nothing changed.
 	ErrBusy = errors.New("too many transactions wait for their turn")
+	// ErrWaiting says that a transaction did not get its turn in time; nothing changed.
+	ErrWaiting = errors.New("still waiting for its turn")
+	// ErrUnknown says that a transaction is neither done nor given up yet. The same Set again waits for its end,
+	// and makes the change if it was given up.
+	ErrUnknown = errors.New("the outcome is not known")
 )
 
 // Steps are called at the points of a transaction where a crash is most interesting. Nil ones are skipped.
@@ -68,8 +76,8 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	Steps   Steps
-	// Patience with owners; 0 stands for the constant of that name.
-	Patience time.Duration
+	// Patience with owners, Limit of a Set; 0 stands for the constants of these names.
+	Patience, Limit time.Duration
 }
 
 // decision is the newest revision and what it says.
@@ -107,7 +115,7 @@ type Engine struct {
 // New returns an engine that does nothing before Run.
 func New(o Options) *Engine {
 	life, stop := context.WithCancel(context.Background())
-	o.Patience = cmp.Or(o.Patience, Patience)
+	o.Patience, o.Limit = cmp.Or(o.Patience, Patience), cmp.Or(o.Limit, Limit)
 	idle := time.NewTimer(time.Hour)
 	idle.Stop()
 	return &Engine{
@@ -121,7 +129,7 @@ func New(o Options) *Engine {
 // this process no longer knows the truth (an error; the successor reads it from the store).
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.stop()
-	release, err := e.turn.take(ctx)
+	release, err := e.turn.take(ctx, stageLoading)
 	if err != nil {
 		return err
 	}
@@ -135,7 +143,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-e.idle.C:
-			if release, err := e.turn.take(ctx); err == nil {
+			if release, err := e.turn.take(ctx, stageStoring); err == nil {
 				_ = e.clear(ctx) // a lost store comes by the channel
 				release()
 			}
@@ -158,7 +166,7 @@ func (e *Engine) drain() error {
 	e.setProblem(fmt.Errorf("%w: it is shutting down", ErrNotReady))
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
-	if _, err := e.turn.take(ctx); err != nil {
+	if _, err := e.turn.take(ctx, stageEnding); err != nil {
 		return fmt.Errorf("a transaction did not finish in %s", drainLimit)
 	}
 	if err := e.clear(ctx); err != nil {

@@ -12,8 +12,7 @@ import (
 // Refused says that a change cannot be asked of an owner. Nothing changed.
 type Refused struct {
 	Path string
-	// Code is Unimplemented when no component ever declared the path, Unavailable when its owner is away,
-	// ResourceExhausted when the change is too large for one transaction.
+	// Code is Unimplemented when no component ever declared the path, Unavailable when its owner is away.
 	Code   codes.Code
 	Reason string
 }

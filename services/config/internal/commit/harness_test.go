@@ -54,6 +54,7 @@ type house struct {
 type lives struct {
 	token    uint64
 	patience time.Duration
+	limit    time.Duration
 }
 
 // open starts a life. It is ended with the test.
@@ -72,7 +73,7 @@ func (l *lives) open(t testing.TB, state *statetest.Store, steps Steps) *house {
 	h.engine = New(Options{
 		Model: model, Registry: registry, Log: log, Metrics: NewMetrics(prometheus.NewRegistry()), Steps: steps,
 		Store:   store.New(conn, func(context.Context) (uint64, error) { return token, nil }, log),
-		Publish: h.publish, Patience: l.patience,
+		Publish: h.publish, Patience: l.patience, Limit: l.limit,
 	})
 	h.owners = serve(t, func(s *grpc.Server) {
 		configv1.RegisterConfigServer(s, owners.NewServer(registry, h.engine, func(context.Context) string { return "owner" }, log))
@@ -95,10 +96,11 @@ func (h *house) publish(t *tree.Tree) {
 func serve(t testing.TB, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
 	l := bufconn.Listen(1 << 20)
-	s := grpc.NewServer()
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
 	register(s)
 	go func() { _ = s.Serve(l) }()
 	conn, err := grpc.NewClient("passthrough:///memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
 	if err != nil {
 		t.Fatal(err)

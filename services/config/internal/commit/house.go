@@ -49,7 +49,7 @@ func (e *Engine) Snapshot(patterns []*gnmi.Path) (int64, []*configv1.Subtree, er
 // Declare lets an owner take its claims while no transaction runs, and stores what is declared then. The
 // granularity of the stored rows follows the declarations, so rows may have to be cut anew.
 func (e *Engine) Declare(ctx context.Context, take func() (undo func(), err error)) error {
-	release, err := e.turn.take(ctx)
+	release, err := e.turn.take(ctx, stageDeclaring)
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,7 @@ func (e *Engine) Declare(ctx context.Context, take func() (undo func(), err erro
 	rewrite := rewritten(
 		allRows(e.Model, e.decided.Load().tree, before.patterns),
 		allRows(e.Model, e.decided.Load().tree, after.patterns))
+	e.turn.enter(stageStoring)
 	if err := e.lost(e.Store.SaveOwners(e.life, changedOwners(before.from, after.from), rewrite)); err != nil {
 		undo()
 		return err

@@ -44,17 +44,18 @@ type group struct {
 	prepared *owners.Session
 	changes  []*configv1.Subtree
 	inverse  []*configv1.Subtree
-	// size is the JSON of both in bytes.
-	size int
 }
 
 // Set makes one transaction of a request. The error is a *schema.Error, *Refused, *owners.Refusal,
-// *Reversed, or wraps one of the package's, the store's or the context's errors. When the context ends
-// after the decision the outcome is unknown to the caller; the transaction goes on.
+// *Reversed, or wraps one of the package's, the store's or the context's errors. It comes within Limit, and
+// before the context's deadline: ErrWaiting says that nothing changed, ErrUnknown that the transaction goes on.
 func (e *Engine) Set(ctx context.Context, user string, request *gnmi.SetRequest) (Outcome, error) {
 	if err := e.Probe(); err != nil {
 		return Outcome{}, err
 	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, e.limit(ctx))
+	defer cancel()
 	t, done, err := e.begin(ctx, user, request)
 	if err != nil || done == nil {
 		return e.unchanged(t, err)
@@ -63,14 +64,28 @@ func (e *Engine) Set(ctx context.Context, user string, request *gnmi.SetRequest)
 	case err := <-done:
 		return Outcome{Revision: t.revision, Time: t.at}, err
 	case <-ctx.Done():
-		return Outcome{}, fmt.Errorf("the outcome is not known yet: %w", ctx.Err())
+		return Outcome{}, fmt.Errorf("%w after %s: %s; send the change again (%w)", ErrUnknown, since(began), e.turn.stage(), ctx.Err())
 	}
 }
+
+// limit is how long a Set may take: Limit, or a little less than its client waits, so that the client hears why.
+func (e *Engine) limit(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(e.Limit, time.Until(deadline)*9/10)
+	}
+	return e.Limit
+}
+
+func since(t time.Time) time.Duration { return time.Since(t).Round(time.Millisecond) }
 
 // begin takes a request up to the decision and starts that; done receives what it came to, and is nil when
 // there is nothing to decide.
 func (e *Engine) begin(ctx context.Context, user string, request *gnmi.SetRequest) (t *transaction, done chan error, err error) {
-	release, err := e.turn.take(ctx)
+	began := time.Now()
+	release, err := e.turn.take(ctx, stageChecking)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w after %s: %s; nothing changed, send the change again", ErrWaiting, since(began), e.turn.stage())
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,15 +141,6 @@ func (e *Engine) candidate(user string, request *gnmi.SetRequest) (*transaction,
 	return t, e.group(t, changes)
 }
 
-const (
-	// maxRows is how many rows one transaction may change; the store's limit leaves room for the head, the
-	// record and its predecessors.
-	maxRows = 19_800
-	// maxPart is how many bytes of JSON one owner is asked about at once, before and after together. Messages
-	// between components are bounded by 64 MiB.
-	maxPart = 48 << 20
-)
-
 // group sorts the changes by owner and finds the rows.
 func (e *Engine) group(t *transaction, changes *tree.Changes) error {
 	b := e.bind()
@@ -155,24 +161,18 @@ func (e *Engine) group(t *transaction, changes *tree.Changes) error {
 			bySession[session] = g
 			t.groups = append(t.groups, g)
 		}
-		if g.size += len(o.Old) + len(o.New); g.size > maxPart {
-			return &Refused{Path: o.Path.String(), Code: codes.ResourceExhausted,
-				Reason: fmt.Sprintf("more than %d bytes of changes at %s; split the Set", maxPart, declaration.Component)}
-		}
 		path := o.Path.GNMI()
 		g.changes = append(g.changes, &configv1.Subtree{Path: path, Json: o.New})
 		g.inverse = append(g.inverse, &configv1.Subtree{Path: path, Json: o.Old})
 	}
-	if t.rows = rowChanges(changes, objects, orphans); len(t.rows) > maxRows {
-		return &Refused{Path: pathText(t.rows[0].Path), Code: codes.ResourceExhausted,
-			Reason: fmt.Sprintf("%d objects change with it; one Set may change %d: split it", len(t.rows), maxRows)}
-	}
-	return nil
+	t.rows = rowChanges(changes, objects, orphans)
+	return store.Fits(t.rows)
 }
 
 // prepare asks all owners at once. When one does not accept, all are told to forget it.
 func (e *Engine) prepare(ctx context.Context, t *transaction) error {
 	defer e.Metrics.time("prepare")()
+	e.turn.enter(stagePreparing)
 	ctx, cancel := context.WithTimeout(ctx, e.Patience)
 	defer cancel()
 	err := each(t.groups, func(g *group) error {

@@ -41,11 +41,13 @@ func setStatus(err error) error {
 		return status.Error(refusal.Code, err.Error())
 	}
 	switch {
+	case errors.Is(err, commit.ErrWaiting):
+		return status.Error(codes.Unavailable, err.Error())
 	case errors.Is(err, context.Canceled):
 		return status.Error(codes.Canceled, err.Error())
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, commit.ErrUnknown), errors.Is(err, context.DeadlineExceeded):
 		return status.Error(codes.DeadlineExceeded, err.Error())
-	case errors.Is(err, commit.ErrBusy), errors.Is(err, store.ErrRefused):
+	case errors.Is(err, commit.ErrBusy), errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrTooLarge):
 		return status.Error(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, commit.ErrNotReady), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrLost):
 		return status.Error(codes.Unavailable, err.Error())
