@@ -73,7 +73,7 @@ func Construct(steps commit.Steps) kit.Constructor {
 			rt: rt, engine: engine,
 			aggregator: aggregate.New(f, rt.Layout.Roster(), rt.DialEndpoint, rt.Log, rt.Metrics),
 		}
-		return s, s.front(gnmi.NewServer(f, engine, gnmi.NewMetrics(rt.Metrics)))
+		return s, s.front(gnmi.NewServer(f, engine, gnmi.NewMetrics(rt.Metrics), rt.Log))
 	}
 }
 

@@ -4,6 +4,7 @@
 package gnmi
 
 import (
+	"log/slog"
 	"testing"
 
 	pb "github.com/openconfig/gnmi/proto/gnmi"
@@ -37,7 +38,7 @@ func FuzzRequests(f *testing.F) {
 	})
 	d := newDevice(f)
 	d.configure(ge0+"/config/mtu", "1400")
-	s := NewServer(d.feed, d, NewMetrics(prometheus.NewRegistry()))
+	s := NewServer(d.feed, d, NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ctx := t.Context()
 		get, set, list := &pb.GetRequest{}, &pb.SetRequest{}, &pb.SubscriptionList{}

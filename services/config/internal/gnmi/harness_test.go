@@ -4,8 +4,10 @@
 package gnmi
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/ashlar-nos/ashlar/services/config/internal/access"
 	"github.com/ashlar-nos/ashlar/services/config/internal/commit"
 	"github.com/ashlar-nos/ashlar/services/config/internal/feed"
 	"github.com/ashlar-nos/ashlar/services/config/internal/schema"
@@ -33,6 +36,7 @@ type device struct {
 	feed   *feed.Feed
 	client pb.GNMIClient
 	config *tree.Tree
+	log    bytes.Buffer // read between calls only
 }
 
 func newDevice(t testing.TB) *device {
@@ -43,8 +47,8 @@ func newDevice(t testing.TB) *device {
 	}
 	d := &device{t: t, feed: feed.New(model), config: tree.NewConfig(model)}
 	l := bufconn.Listen(1 << 20)
-	s := grpc.NewServer()
-	pb.RegisterGNMIServer(s, NewServer(d.feed, d, NewMetrics(prometheus.NewRegistry())))
+	s := grpc.NewServer(grpc.UnaryInterceptor(asMason))
+	pb.RegisterGNMIServer(s, NewServer(d.feed, d, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewJSONHandler(&d.log, nil))))
 	go func() { _ = s.Serve(l) }()
 	conn, err := grpc.NewClient("passthrough:///memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
@@ -54,6 +58,11 @@ func newDevice(t testing.TB) *device {
 	t.Cleanup(func() { conn.Close(); s.Stop() })
 	d.client = pb.NewGNMIClient(conn)
 	return d
+}
+
+// asMason stands in for the access gate.
+func asMason(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	return next(access.WithIdentity(ctx, access.Identity{User: "mason", Role: access.Operator, Means: "password"}), request)
 }
 
 // Set implements Setter without owners and without a store.
@@ -68,7 +77,7 @@ func (d *device) Set(_ context.Context, _ string, request *pb.SetRequest) (commi
 	}
 	d.config = next
 	d.feed.PublishConfig(next)
-	return commit.Outcome{Time: time.Now()}, nil
+	return commit.Outcome{Revision: 7, Time: time.Now()}, nil
 }
 
 // configure sets JSON values by path; an empty one deletes.

@@ -10,6 +10,7 @@ package gnmi
 
 import (
 	"context"
+	"log/slog"
 
 	pb "github.com/openconfig/gnmi/proto/gnmi"
 
@@ -28,9 +29,10 @@ type Server struct {
 	feed    *feed.Feed
 	setter  Setter
 	metrics *Metrics
+	log     *slog.Logger
 }
 
-// NewServer returns a server of what a feed says; Sets go to the setter.
-func NewServer(f *feed.Feed, setter Setter, metrics *Metrics) *Server {
-	return &Server{feed: f, setter: setter, metrics: metrics}
+// NewServer returns a server of what a feed says; Sets go to the setter, and each of them into the log.
+func NewServer(f *feed.Feed, setter Setter, metrics *Metrics, log *slog.Logger) *Server {
+	return &Server{feed: f, setter: setter, metrics: metrics, log: log}
 }

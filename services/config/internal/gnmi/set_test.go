@@ -100,6 +100,40 @@ func TestSetRefusals(t *testing.T) {
 	}
 }
 
+// TestEverySetIsOnRecord: one line for each, whatever becomes of it.
+func TestEverySetIsOnRecord(t *testing.T) {
+	d := furnished(t)
+	mtu := ge0 + "/config/mtu"
+	many := &pb.SetRequest{}
+	for range maxPaths + 1 {
+		many.Delete = append(many.Delete, gpath.MustParse(ge0))
+	}
+	for _, tt := range []struct {
+		desc    string
+		request *pb.SetRequest
+		want    []string
+	}{
+		{"accepted", &pb.SetRequest{Update: []*pb.Update{update(mtu, "1401")}},
+			[]string{`"level":"INFO"`, `"operations":1`, mtu, `"code":"OK"`, `"revision":7`, `"took":`, `"user":"mason"`, `"by":"password"`, `"peer":"bufconn"`}},
+		{"refused by the model", &pb.SetRequest{Update: []*pb.Update{update(mtu, "70000")}},
+			[]string{`"level":"WARN"`, mtu, `"code":"InvalidArgument"`, `"reason":`, `"user":"mason"`}},
+		{"refused at once", &pb.SetRequest{UnionReplace: []*pb.Update{update(mtu, "1")}}, []string{`"code":"Unimplemented"`, mtu}},
+		{"too many paths", many, []string{`"code":"InvalidArgument"`, `"operations":10001`, "want at most 10000"}},
+	} {
+		d.log.Reset()
+		_, _ = d.client.Set(d.context(), tt.request)
+		line := d.log.String()
+		for _, want := range tt.want {
+			if !strings.Contains(line, want) {
+				t.Errorf("%s: the log has no %s: %s", tt.desc, want, line)
+			}
+		}
+		if strings.Count(line, "\n") != 1 || len(line) > 2000 {
+			t.Errorf("%s: the log is %d bytes: %s", tt.desc, len(line), line[:min(len(line), 2000)])
+		}
+	}
+}
+
 func TestCodesOfTheCommit(t *testing.T) {
 	path := gpath.MustParse(ge0)
 	for _, tt := range []struct {
