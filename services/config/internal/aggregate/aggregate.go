@@ -21,7 +21,6 @@ import (
 
 	"github.com/ashlar-nos/ashlar/services/config/internal/feed"
 	"github.com/ashlar-nos/ashlar/services/config/internal/tree"
-	"github.com/ashlar-nos/ashlar/services/kit/retry"
 	"github.com/ashlar-nos/ashlar/services/kit/roster"
 )
 
@@ -130,7 +129,7 @@ func (a *Aggregator) follow(ctx context.Context, c roster.Component) {
 	a.followers[c.Name] = f
 	go func() {
 		defer close(f.ended)
-		_ = retry.Forever(ctx, a.log, "follow the state of "+c.Name, f.run)
+		f.followOn(ctx)
 	}()
 }
 

@@ -148,6 +148,24 @@ func TestFollowsAndSweeps(t *testing.T) {
 	v.await(ifindex(2), "")
 }
 
+// TestManyDeathsDelayNothing: with pauses that grow from one death to the next, ten deaths took 4 s at least.
+func TestManyDeathsDelayNothing(t *testing.T) {
+	v := newVillage(t)
+	v.settle("interfaces")
+	_, stop := v.publish("interfaces", map[string]any{ifindex(1): uint32(100)})
+	v.follow()
+	v.await(ifindex(1), "100")
+	began := time.Now()
+	for i := range 10 {
+		stop()
+		_, stop = v.publish("interfaces", map[string]any{ifindex(1): uint32(101 + i)})
+		v.await(ifindex(1), fmt.Sprint(101+i))
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("ten restarts took %s", took)
+	}
+}
+
 func TestLeavingTheRoster(t *testing.T) {
 	v := newVillage(t)
 	v.settle("interfaces")

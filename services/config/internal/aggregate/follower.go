@@ -6,12 +6,14 @@ package aggregate
 import (
 	"context"
 	"sync"
+	"time"
 
 	pb "github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/grpc"
 
 	telemetryv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/telemetry/v1"
 	"github.com/ashlar-nos/ashlar/services/config/internal/tree"
+	"github.com/ashlar-nos/ashlar/services/kit/retry"
 )
 
 // maxToldErrors bounds how many refused leaves of one notification are logged.
@@ -33,26 +35,48 @@ type follower struct {
 	once  sync.Once
 }
 
-// run is one subscription, from the snapshot to the end of the stream.
-func (f *follower) run(ctx context.Context) error {
+// followOn subscribes again and again until ctx ends. The pauses grow while the component does not answer, and
+// are short again once it did: one that was restarted often is followed as soon as one that never was.
+func (f *follower) followOn(ctx context.Context) {
+	for ctx.Err() == nil {
+		answered, cancel := context.WithCancel(ctx)
+		_ = retry.Forever(answered, f.aggregator.log, "follow the state of "+f.name, func(ctx context.Context) error {
+			synced, err := f.run(ctx)
+			if synced && ctx.Err() == nil {
+				f.aggregator.log.Warn("a component's state is not followed any more, subscribing again", "component", f.name, "reason", err)
+				cancel()
+			}
+			return err
+		})
+		cancel()
+		// One that says all and ends at once must not keep a core busy.
+		select {
+		case <-time.After(retry.Shortest):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// run is one subscription, from the snapshot to the end of the stream. synced: the snapshot was complete.
+func (f *follower) run(ctx context.Context) (synced bool, err error) {
 	conn, err := f.aggregator.dial(f.socket)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := telemetryv1.NewTelemetryClient(conn).Subscribe(ctx, &telemetryv1.SubscribeRequest{})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := f.snapshot(stream); err != nil {
-		return err
+		return false, err
 	}
 	f.aggregator.synced.WithLabelValues(f.name).Set(1)
 	defer f.aggregator.synced.WithLabelValues(f.name).Set(0)
 	f.once.Do(func() { close(f.first) })
-	return f.changes(ctx, stream)
+	return true, f.changes(ctx, stream)
 }
 
 type stream = grpc.ServerStreamingClient[telemetryv1.SubscribeResponse]
