@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 TOOLS := build/tools
 GNMI_PROTO = $(shell go list -m -f '{{.Dir}}' github.com/openconfig/gnmi)/proto
-GO_BUILD := go build -trimpath -buildvcs=false -ldflags '-s -w'
+GO_BUILD := CGO_ENABLED=0 GOFLAGS= go build -trimpath -buildvcs=false -ldflags '-s -w'
 
 # The daemon of each component of a generation, and the package it is built from.
 COMPONENTS := state config host interfaces rib dataplane
@@ -31,7 +31,7 @@ down: ## End exactly what `make up` started (LAB=name)
 	@build/bin/ashlar-lab down $(if $(LAB),--name $(LAB))
 
 ##@ Build
-.PHONY: build prerequisites clean
+.PHONY: build rpm prerequisites clean
 build: ## Every component into build/generation, the commands into build/bin
 	@mkdir -p build/bin build/generation
 	@$(foreach c,$(COMPONENTS),mkdir -p build/generation/$(c)/bin && install -m 644 $(call DIR_of,$(c))/component.yaml build/generation/$(c)/component.yaml &&) true
@@ -39,6 +39,22 @@ build: ## Every component into build/generation, the commands into build/bin
 	@$(GO_BUILD) -o build/bin/ashlar ./cli
 	@$(GO_BUILD) -o build/bin/ashlard ./pkgmgr/ashlard
 	@$(GO_BUILD) -o build/bin/ashlar-lab ./lab
+
+# Each component's tree with the contract files of what it consumes, then the packages. The time of the commit is the
+# build time; the keys are the lab's own, made once.
+PACKAGED := $(COMPONENTS) supervisor
+COMMIT_TIME = $(shell git log -1 --format=%ct)
+rpm: build ## Every component as a signed RPM, published as a repository in build/repo
+	@$(GO_BUILD) -o build/bin/ashlar-rpm ./rpm/cmd/ashlar-rpm
+	@rm -rf build/packages && mkdir -p build/packages/supervisor/bin
+	@cp -R $(COMPONENTS:%=build/generation/%) build/packages/
+	@install -m 644 pkgmgr/ashlard/component.yaml build/packages/supervisor/ && install build/bin/ashlard build/packages/supervisor/bin/
+	@for f in compat-tests/contracts/*--*.yaml; do \
+	  [ -e "$$f" ] || continue; name=$${f##*/}; \
+	  install -D -m 644 "$$f" "build/packages/$${name%%--*}/contracts/$${name#*--}"; done
+	@build/bin/ashlar-rpm keys build/keys >/dev/null
+	@build/bin/ashlar-rpm build --keys build/keys --time $(COMMIT_TIME) --out build/repo $(PACKAGED:%=build/packages/%)
+	@build/bin/ashlar-rpm repo --keys build/keys --time $(COMMIT_TIME) build/repo
 
 prerequisites: ## Install what is missing of Debian's packages, saying what and why
 	@lab/prerequisites.sh

@@ -18,6 +18,8 @@ need llvm-19 /usr/bin/llvm-strip-19 "strips the XDP programs' debug information,
 need libbpf-dev /usr/include/bpf/bpf_helpers.h "headers of the XDP programs"
 need iproute2 /bin/ip "ip: to look into the lab's namespaces by hand"
 need ethtool /usr/sbin/ethtool "to look at the offloads and counters of the lab's links by hand"
+need rpm /usr/bin/rpm "to check and install our packages as anybody would (tests)"
+need createrepo-c /usr/bin/createrepo_c "the metadata of the package repository (make rpm)"
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ]; then
