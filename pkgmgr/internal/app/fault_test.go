@@ -6,6 +6,7 @@ package app_test
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,24 @@ func TestKilledComponentComesBack(t *testing.T) {
 	}
 }
 
+func TestDeadIsNotReady(t *testing.T) {
+	d := newDevice(t, component{name: "one"})
+	d.startReady()
+	for range 20 {
+		pid := d.get("one").GetPid()
+		if err := unix.Kill(int(pid), unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for alive(pid) {
+			runtime.Gosched()
+		}
+		if c := d.get("one"); c.GetPid() == pid {
+			t.Fatalf("process %d is dead, and its component has it and is %v", pid, c.GetPhase())
+		}
+		d.await("one", "to be ready again", successorOf(pid))
+	}
+}
+
 func TestStoppedComponentIsReplaced(t *testing.T) {
 	d := newDevice(t, component{name: "one"})
 	d.startReady()
@@ -76,6 +95,11 @@ func TestCrashLoopBacksOffAndIsNeverGivenUp(t *testing.T) {
 	c := d.await("one", "to have crashed often", func(c *supervisorv1.ComponentStatus) bool { return c.GetCrashes() >= 8 })
 	if c.GetPid() != 0 || c.GetLastExit() != "exit status 1" {
 		t.Errorf("pid %d, last exit %q", c.GetPid(), c.GetLastExit())
+	}
+	if c := d.await("one", "to be in backoff", func(c *supervisorv1.ComponentStatus) bool {
+		return c.GetPhase() == supervisorv1.Phase_PHASE_BACKOFF
+	}); c.GetReason() != "ended: exit status 1: oned: crashes at start, as asked" {
+		t.Errorf("reason %q", c.GetReason())
 	}
 	if !strings.Contains(d.log("one"), "crashes at start, as asked") {
 		t.Error("the component's own words are not in its log")

@@ -5,10 +5,14 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // stat is what is needed of /proc/<pid>/stat, proc_pid_stat(5).
@@ -49,17 +53,23 @@ func parseStat(b []byte) (stat, error) {
 
 // Resident returns the process's resident set in bytes, 0 when it has ended.
 func Resident(pid int) uint64 {
+	_, resident, _ := pages(pid)
+	return resident * uint64(os.Getpagesize())
+}
+
+// Ended reports whether the process is gone or about to be: it has no memory any more. It says so a little earlier
+// than Done, and is false when that cannot be told.
+func Ended(pid int) bool {
+	size, _, err := pages(pid)
+	return err == nil && size == 0 || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
+}
+
+// pages reads /proc/<pid>/statm: the size of the address space and the part of it in memory, in pages.
+func pages(pid int) (size, resident uint64, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
-		return 0
+		return 0, 0, err
 	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseUint(fields[1], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * uint64(os.Getpagesize())
+	_, err = fmt.Sscan(string(b), &size, &resident)
+	return size, resident, err
 }

@@ -3,7 +3,11 @@
 
 package process
 
-import "testing"
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
 
 func TestParseStat(t *testing.T) {
 	tail := " Z 1 2 2 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 8123 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 9"
@@ -23,4 +27,17 @@ func TestParseStat(t *testing.T) {
 func FuzzParseStat(f *testing.F) {
 	f.Add([]byte("1 (init) S 0 1 1 0 -1"))
 	f.Fuzz(func(_ *testing.T, b []byte) { parseStat(b) })
+}
+
+func TestEnded(t *testing.T) {
+	if Ended(os.Getpid()) || Resident(os.Getpid()) == 0 {
+		t.Error("this process has ended")
+	}
+	c := exec.Command("/proc/self/exe", "-test.run=^$")
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if !Ended(c.Process.Pid) || Resident(c.Process.Pid) != 0 {
+		t.Error("the other one has not")
+	}
 }

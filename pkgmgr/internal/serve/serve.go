@@ -144,6 +144,13 @@ func failure(err error) error {
 
 // message converts one component and adds what is only known by asking the kernel now.
 func message(c table.Component) *supervisorv1.ComponentStatus {
+	if c.PID != 0 && process.Ended(c.PID) {
+		// The table follows in a moment, once the kernel has told that the process is gone.
+		c.PID = 0
+		if c.Phase == table.Ready {
+			c.Phase, c.Reason = table.Unready, "its process has just ended"
+		}
+	}
 	out := &supervisorv1.ComponentStatus{
 		Name: c.Name, Daemon: c.Daemon, Version: c.Version, Summary: c.Summary,
 		Phase: supervisorv1.Phase(c.Phase), Reason: c.Reason,

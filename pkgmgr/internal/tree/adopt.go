@@ -38,7 +38,7 @@ func (n *node) adopt() *session {
 		return nil
 	}
 	// It has answered an earlier supervisor, or has had time to: the judge of silence is in charge at once.
-	s := &session{process: p, client: client, token: was.Token, started: was.Started, answered: true, changed: time.Now(), judge: n.newJudge()}
+	s := &session{process: p, client: client, token: was.Token, started: was.Started, logged: n.logSize(), answered: true, changed: time.Now(), judge: n.newJudge()}
 	if was.ReadyAfter > 0 {
 		s.readySince = was.Started.Add(was.ReadyAfter)
 		n.prove()

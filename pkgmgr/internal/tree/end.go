@@ -11,6 +11,7 @@ import (
 
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/backoff"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/children"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/logs"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/status"
 )
 
@@ -67,7 +68,7 @@ func (n *node) kill(s *session) {
 
 // settle notes the end of a process, ends what it may have left in its control group and lets go of both.
 func (n *node) settle(s *session, cause status.Cause, crashed bool) children.Child {
-	exit := s.process.Exit().String()
+	exit, reason := s.process.Exit().String(), n.obituary(s)
 	if s.group != nil {
 		if err := s.group.Kill(killLimit); err != nil {
 			n.log.Error("processes are left", "error", err)
@@ -86,14 +87,30 @@ func (n *node) settle(s *session, cause status.Cause, crashed bool) children.Chi
 		c.PID, c.Crashes, c.Restarts, c.LastCause, c.LastExit = 0, r.Crashes, r.Restarts, cause, exit
 		c.ReadyAfter, c.Adopted = 0, false
 		if crashed {
-			c.Phase, c.Reason = status.Backoff, "ended: "+exit
+			c.Phase, c.Reason = status.Backoff, reason
 		}
 	})
 	return r
 }
 
+// obituary says how a process ended, and its last words when it did so by itself.
+func (n *node) obituary(s *session) string {
+	text := "ended: " + s.process.Exit().String()
+	if s.process.Exit().Signaled(unix.SIGKILL) {
+		return text
+	}
+	if words := logs.LastWords(n.tree.cfg.Layout.LogFile(n.c.Name()), s.logged); words != "" {
+		text += ": " + words
+	}
+	return text
+}
+
 // bury notes a death and returns the pause before the next start.
 func (n *node) bury(s *session, v verdict) time.Duration {
+	// At once: what follows takes some time, and nobody shall take the component for ready meanwhile.
+	n.update(func(c *status.Component) {
+		c.PID, c.Phase, c.Reason = 0, status.Unready, "ended: "+s.process.Exit().String()
+	})
 	cause, killed := status.Crash, s.process.Exit().Signaled(unix.SIGKILL)
 	switch {
 	case v == hung:

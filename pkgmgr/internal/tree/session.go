@@ -19,6 +19,8 @@ type session struct {
 	client  *health.Client
 	token   uint64
 	started time.Time
+	// logged is where the process's own part of the log begins, in bytes.
+	logged int64
 	// group is nil when the control group could not be made.
 	group *cgroup.Group
 	// kills is how many processes the group had lost for want of memory when the session began.

@@ -79,6 +79,7 @@ func (n *node) launch(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	defer output.Close()
+	logged := n.logSize()
 	token, err := n.tree.cfg.Tokens.Next()
 	if err != nil {
 		return nil, err
@@ -87,7 +88,7 @@ func (n *node) launch(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{client: client, token: token, started: time.Now(), changed: time.Now(), judge: n.newJudge()}
+	s := &session{client: client, token: token, started: time.Now(), logged: logged, changed: time.Now(), judge: n.newJudge()}
 	n.enterGroup(s)
 	command := n.c.Manifest.Run.Command
 	s.process, err = process.Start(process.Spec{
@@ -101,6 +102,15 @@ func (n *node) launch(ctx context.Context) (*session, error) {
 	}
 	n.started(s)
 	return s, nil
+}
+
+// logSize is how long the component's log is, in bytes.
+func (n *node) logSize() int64 {
+	info, err := os.Stat(n.tree.cfg.Layout.LogFile(n.c.Name()))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // groupOf avoids an interface that holds a nil pointer.
