@@ -43,7 +43,7 @@ func (f *follower) followOn(ctx context.Context) {
 		_ = retry.Forever(answered, f.aggregator.log, "follow the state of "+f.name, func(ctx context.Context) error {
 			synced, err := f.run(ctx)
 			if synced && ctx.Err() == nil {
-				f.aggregator.log.Warn("a component's state is not followed any more, subscribing again", "component", f.name, "reason", err)
+				f.aggregator.log.Warn("a component's state is not followed any more, subscribing again", "from", f.name, "reason", err)
 				cancel()
 			}
 			return err

@@ -32,7 +32,7 @@ func (s *Server) audit(ctx context.Context, request *pb.SetRequest, revision int
 	attributes := []slog.Attr{
 		slog.String("user", id.User), slog.String("by", id.Means), slog.String("peer", from),
 		slog.Int("operations", operations(request)), slog.Any("paths", firstPaths(request)),
-		slog.String("code", status.Code(err).String()), slog.Duration("took", took),
+		slog.String("code", status.Code(err).String()), slog.String("took", took.Round(time.Microsecond).String()),
 	}
 	if err != nil {
 		level = slog.LevelWarn
