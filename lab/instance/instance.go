@@ -117,6 +117,7 @@ func (l *Lab) initialise(ctx context.Context, spare []string) error {
 		"--user", User, "--password-file", l.place.password(),
 		"--management", topology.ManagementPort,
 		"--address", l.Topology.Management.Device.Addr().String(),
+		"--gnmi-listen", l.Address(),
 	}
 	for _, port := range append(topology.Ports(), spare...) {
 		arguments = append(arguments, "--port", port)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ import (
 type initFlags struct {
 	passwordFile                 string
 	management, ports, addresses []string
+	gnmi                         string
 	replace                      bool
 }
 
@@ -57,6 +59,7 @@ default route; without --port every other interface is a port.
 	fl.StringSliceVar(&f.management, "management", nil, "management interface; may be repeated")
 	fl.StringSliceVar(&f.ports, "port", nil, "interface that may be configured; may be repeated")
 	fl.StringSliceVar(&f.addresses, "address", nil, "address or name by which the device is reached; may be repeated")
+	fl.StringVar(&f.gnmi, "gnmi-listen", "", "IP address and port on which gNMI serves the network (default: only this machine, 127.0.0.1:9339)")
 	fl.BoolVar(&f.replace, "replace", false, "make everything anew; certificates made before are worthless then")
 	return c
 }
@@ -78,6 +81,9 @@ func (s *session) runInit(f initFlags) error {
 	if err != nil {
 		return err
 	}
+	if _, err := netip.ParseAddrPort(f.gnmi); f.gnmi != "" && err != nil {
+		return fail.Usagef("--gnmi-listen %q: want an IP address and a port, such as 192.0.2.7:9339 or [::]:9339", f.gnmi)
+	}
 	password, err := s.password(f, o.Password)
 	if err != nil {
 		return err
@@ -96,7 +102,7 @@ func (s *session) runInit(f initFlags) error {
 	}
 	made, err := provision.Run(provision.Request{
 		Layout: l, User: user, Password: password, Addresses: f.addresses, Hostname: hostname,
-		Management: management, Ports: ports, Replace: f.replace, Now: now,
+		Management: management, Ports: ports, GNMI: f.gnmi, Replace: f.replace, Now: now,
 	})
 	if err != nil {
 		return initError(err)

@@ -28,6 +28,8 @@ type Request struct {
 	Hostname  string
 	// Management interfaces are never touched; Ports may be configured.
 	Management, Ports []string
+	// GNMI is the IP address and port that gNMI listens on for the network; empty leaves it local.
+	GNMI string
 	// Replace overwrites what an earlier run made.
 	Replace bool
 	Now     time.Time
@@ -90,6 +92,13 @@ func Run(r Request) (Result, error) {
 	return out, nil
 }
 
+func listen(gnmi string) map[string]string {
+	if gnmi == "" {
+		return nil
+	}
+	return map[string]string{"gnmi": gnmi}
+}
+
 func clientFile(l layout.Layout, name string) string { return filepath.Join(l.StateDir(), "pki", name) }
 
 func configFile(l layout.Layout, name string) string {
@@ -104,7 +113,9 @@ func contents(r Request, i issued) ([]file, error) {
 	interfaces, err := json.MarshalIndent(struct {
 		Management []string `json:"management"`
 		Ports      []string `json:"ports"`
-	}{notNil(r.Management), notNil(r.Ports)}, "", "  ")
+		// Listen says where TCP sockets listen, by their name in the component's manifest.
+		Listen map[string]string `json:"listen,omitempty"`
+	}{notNil(r.Management), notNil(r.Ports), listen(r.GNMI)}, "", "  ")
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/cgroup"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/children"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/clean"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/exposure"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/generation"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/handback"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/identity"
@@ -114,6 +115,9 @@ func identify(o Options) (*manifest.Manifest, layout.Layout, error) {
 func (a *app) prepare(dir string) error {
 	g, err := generation.Load(dir, a.manifest)
 	if err != nil {
+		return err
+	}
+	if err := exposure.Place(a.layout.Init(), g); err != nil {
 		return err
 	}
 	for _, w := range g.Warnings {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -58,9 +59,10 @@ func listenUnix(fd int, path string, mode os.FileMode) error {
 	return unix.Listen(fd, backlog)
 }
 
-// bindTCP lets package net resolve the address and choose the families; it also sets SO_REUSEADDR.
+// bindTCP lets package net resolve the address and choose the families; it also sets SO_REUSEADDR. The address may
+// be one that the machine does not have yet: a management port is often configured later than this starts.
 func bindTCP(ctx context.Context, address string) (int, error) {
-	var config net.ListenConfig
+	config := net.ListenConfig{Control: freeBind}
 	l, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return -1, err
@@ -75,6 +77,17 @@ func bindTCP(ctx context.Context, address string) (int, error) {
 		return -1, err
 	}
 	return fd, dupErr
+}
+
+// freeBind allows an address that is not there yet (IP_FREEBIND, ip(7)); it covers IPv6 sockets too.
+func freeBind(_, _ string, c syscall.RawConn) error {
+	var option error
+	if err := c.Control(func(fd uintptr) {
+		option = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1)
+	}); err != nil {
+		return err
+	}
+	return option
 }
 
 // duplicate shares the open socket and keeps its blocking mode, which all holders have in common.
