@@ -141,6 +141,22 @@ func as(t *testing.T, name, password string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "username", name, "password", password)
 }
 
+// TestStrangersSendNoMessage begins a call and sends only its headers: the refusal must not wait for a message,
+// which may be large.
+func TestStrangersSendNoMessage(t *testing.T) {
+	h := newHouse(t)
+	h.furnish()
+	for desc, ctx := range map[string]context.Context{"nobody": as(t, "", ""), "wrong password": as(t, "alice", "x")} {
+		call, err := h.conn(h.tcp.String(), h.tls()).NewStream(ctx, &grpc.StreamDesc{ClientStreams: true}, pb.GNMI_Set_FullMethodName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := call.RecvMsg(&pb.SetResponse{}); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("%s: %v, want Unauthenticated before a message was sent", desc, err)
+		}
+	}
+}
+
 func TestWhoGetsIn(t *testing.T) {
 	h := newHouse(t)
 	h.furnish()
