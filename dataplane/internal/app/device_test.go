@@ -136,7 +136,7 @@ func mountBPF(t *testing.T) {
 	}
 }
 
-// raise gives the ports their addresses, as the interface manager would.
+// raise gives the ports their addresses and lets the kernel forward for them, as the interface manager would.
 func (d *device) raise() {
 	h, err := d.top.Device.Netlink()
 	must(d.t, err)
@@ -152,6 +152,9 @@ func (d *device) raise() {
 			must(d.t, h.AddrAdd(port, a))
 		}
 		must(d.t, h.LinkSetUp(port))
+		for _, key := range []string{"ipv4/conf/%s/forwarding", "ipv6/conf/%s/forwarding", "ipv6/conf/%s/force_forwarding"} {
+			must(d.t, d.top.Device.Sysctl(fmt.Sprintf(key, l.Port), "1"))
+		}
 	}
 }
 

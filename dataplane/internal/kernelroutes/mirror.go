@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package kernelroutes gives the kernel what it needs for the packets that the program hands to it: routes to
-// forward or answer by, and forwarding switched on for the ports.
+// forward or answer by.
 //
 // A Mirror owns the routes of one protocol number and touches no others. It is level-triggered: whatever it
-// finds of its own at start is compared with what is wanted, and what is left over goes.
+// finds of its own at start is compared with what is wanted, and what is left over goes. A route of its own that
+// somebody else removes is put back; one of somebody else that comes before it is told.
 package kernelroutes
 
 import (
@@ -52,12 +53,18 @@ type Mirror struct {
 	links     uint64
 	sysctls   sysctls
 
+	listener *listener
+	missing  map[netip.Prefix]bool // ours, removed by somebody else, not put back yet
+	foreign  map[netip.Prefix]bool // routes of others that come before ours, if there is one
+	told     map[netip.Prefix]bool // those of them that the log has
+
 	mirrored, wanted, refused atomic.Int64
+	repaired, shadowed        atomic.Int64
 }
 
 // New makes a mirror.
 func New(s Source, log *slog.Logger) *Mirror {
-	return &Mirror{source: s, log: log, sysctls: newSysctls(log)}
+	return &Mirror{source: s, log: log, sysctls: newSysctls(log), missing: map[netip.Prefix]bool{}}
 }
 
 // Usage returns the routes in the kernel, the routes there are, and those the kernel refused.
@@ -68,6 +75,14 @@ func (m *Mirror) Usage() (mirrored, wanted, refused int) {
 // Run mirrors until ctx ends. The routes stay in the kernel: packets go on without the daemon.
 func (m *Mirror) Run(ctx context.Context) error {
 	changed := m.source.Watch()
+	done := make(chan struct{})
+	defer close(done)
+	var err error
+	// Subscribe first: what changes while the table is read comes again as an event.
+	if m.listener, err = listen(done); err != nil {
+		return err
+	}
+	m.installed = nil
 	look := time.NewTicker(resync)
 	defer look.Stop()
 	for {
@@ -84,6 +99,9 @@ func (m *Mirror) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-m.listener.broken:
+			return err
+		case <-m.listener.signal:
 		case <-changed:
 		case <-look.C:
 			m.installed = nil
@@ -98,11 +116,14 @@ func (m *Mirror) reconcile() error {
 		}
 	}
 	routes, all, links := m.source.KernelRoutes(Limit)
-	if m.installed == nil || links != m.links {
+	events, whole := m.listener.drain()
+	if m.installed == nil || links != m.links || !whole {
 		if err := m.read(); err != nil {
 			return err
 		}
 		m.links = links
+	} else {
+		m.apply(events)
 	}
 	want := map[netip.Prefix]bool{}
 	refused := 0
@@ -117,6 +138,7 @@ func (m *Mirror) reconcile() error {
 			continue
 		}
 		m.installed[r.Prefix] = r
+		m.repair(r.Prefix)
 	}
 	for p, r := range m.installed {
 		if !want[p] {
@@ -126,7 +148,22 @@ func (m *Mirror) reconcile() error {
 	m.mirrored.Store(int64(len(m.installed)))
 	m.wanted.Store(int64(all))
 	m.refused.Store(int64(refused))
+	m.judgeForeign()
+	for p := range m.missing {
+		if !want[p] {
+			delete(m.missing, p)
+		}
+	}
 	return nil
+}
+
+// repair counts a route that was put back.
+func (m *Mirror) repair(p netip.Prefix) {
+	if m.missing[p] {
+		delete(m.missing, p)
+		m.repaired.Add(1)
+		m.log.Warn("a route that somebody removed from the kernel is back", "prefix", p)
+	}
 }
 
 func (m *Mirror) remove(r engine.KernelRoute) {
@@ -175,19 +212,24 @@ func gateway(route, hop netip.Addr) (net.IP, netlink.Destination) {
 	return nil, &netlink.Via{AddrFamily: family(hop), Addr: hop.AsSlice()}
 }
 
-// read finds what the kernel has of ours.
+// read finds what the kernel has of ours, and what it has that comes before.
 func (m *Mirror) read() error {
-	m.installed = map[netip.Prefix]engine.KernelRoute{}
+	m.installed, m.foreign = map[netip.Prefix]engine.KernelRoute{}, map[netip.Prefix]bool{}
 	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
-		filter := &netlink.Route{Protocol: Protocol, Table: unix.RT_TABLE_MAIN}
-		l, err := netlink.RouteListFiltered(f, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+		filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
+		err := netlink.RouteListFilteredIter(f, filter, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+			k, ok := parse(r, f)
+			switch {
+			case !ok:
+			case r.Protocol == Protocol:
+				m.installed[k.Prefix] = k
+			case r.Priority < metric:
+				m.addForeign(k.Prefix)
+			}
+			return true
+		})
 		if err != nil {
 			return fmt.Errorf("list the kernel's routes: %w", err)
-		}
-		for _, r := range l {
-			if k, ok := parse(r, f); ok {
-				m.installed[k.Prefix] = k
-			}
 		}
 	}
 	return nil

@@ -18,7 +18,8 @@ const (
 	conf6 = "/proc/sys/net/ipv6/conf"
 )
 
-// sysctls switches forwarding on, port by port: the machine's other interfaces stay hosts.
+// sysctls sets what a port needs beyond its own forwarding switches. Those belong to the interface manager, which
+// sets them before it names the port, repairs them, and puts them back.
 type sysctls struct {
 	log  *slog.Logger
 	done map[uint32]string // by link index: a link that comes anew starts from the kernel's defaults
@@ -26,19 +27,14 @@ type sysctls struct {
 
 func newSysctls(log *slog.Logger) sysctls { return sysctls{log, map[uint32]string{}} }
 
-// enable makes the kernel forward what arrives at a port. What cannot be set is told once: the fast path
+// enable lets the kernel forward what arrives at a port. What cannot be set is told once: the fast path
 // does not depend on it.
 func (s sysctls) enable(index uint32, name string) {
 	if s.done[index] == name {
 		return
 	}
 	s.done[index] = name
-	err := errors.Join(
-		write(filepath.Join(conf4, name, "forwarding"), "1"),
-		s.reversePath(name),
-		s.forward6(name),
-	)
-	if err != nil {
+	if err := errors.Join(s.reversePath(name), s.forward6(name)); err != nil {
 		s.log.Warn("the kernel does not forward for a port", "port", name, "err", err)
 	}
 }
@@ -58,18 +54,15 @@ func (s sysctls) reversePath(name string) error {
 	return write(filepath.Join(conf4, name, "rp_filter"), value)
 }
 
-// forward6: a kernel with force_forwarding (6.17) forwards for one interface, older ones only for all. There
-// the other interfaces get back what they had.
+// forward6: a kernel without force_forwarding (before 6.17) forwards IPv6 only when all interfaces are told to.
+// The others get back what they had.
 func (s sysctls) forward6(name string) error {
-	err := write(filepath.Join(conf6, name, "force_forwarding"), "1")
-	if err == nil {
-		return write(filepath.Join(conf6, name, "forwarding"), "1")
-	}
+	_, err := os.Stat(filepath.Join(conf6, name, "force_forwarding"))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if on, err := read(filepath.Join(conf6, "all", "forwarding")); err != nil || on == "1" {
-		return errors.Join(err, write(filepath.Join(conf6, name, "forwarding"), "1"))
+		return err
 	}
 	return s.forwardAll6(name)
 }
