@@ -79,7 +79,7 @@ lint: tools proto-deps ## gofmt, vet, staticcheck, buf lint
 	$(TOOLS)/staticcheck ./...
 	$(TOOLS)/buf lint
 
-GENERATED := proto services/config/internal/oc dataplane/internal/tables lab/stream bench/v4forwarding
+GENERATED := proto services/config/internal/oc dataplane/internal/tables dataplane/internal/losses lab/stream bench/v4forwarding
 generated: generate ## Fail when generated code differs from what is committed
 	@git diff --exit-code --stat -- $(GENERATED) && test -z "$$(git status --porcelain -- $(GENERATED))"
 
@@ -133,5 +133,6 @@ BPF_TYPES := line header tables shadow cpu_counters port_counters next_hop_count
 .PHONY: generate-bpf
 generate-bpf: tools
 	cd dataplane/internal/tables && GOPACKAGE=tables $(BPF2GO) $(BPF_TYPES:%=-type %) router ../../bpf/router.c -- $(BPF_CFLAGS)
+	cd dataplane/internal/losses && GOPACKAGE=losses $(BPF2GO) losses ../../bpf/losses.c -- $(BPF_CFLAGS)
 	cd bench/v4forwarding && GOPACKAGE=main $(BPF2GO) -type trace -type destination trace bpf/trace.c -- $(BPF_CFLAGS)
 	go generate ./lab/stream

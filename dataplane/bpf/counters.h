@@ -45,6 +45,8 @@ static __always_inline void count_out(struct cpu_counters *c, const struct adjac
 	p->out_bytes += bytes;
 	n->packets++;
 	n->bytes += bytes;
+	c->sent_bytes = bytes;
+	c->sent_counter = a->counter;
 }
 
 #endif

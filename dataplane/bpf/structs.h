@@ -56,6 +56,7 @@ enum reason {
 	REASON_DROP_MARTIAN_SOURCE,
 	REASON_DROP_MARTIAN_DESTINATION,
 	REASON_DROP_ROUTE,
+	REASON_DROP_REDIRECT, /* the driver of the port it should leave by did not take it; losses.c */
 	REASON_COUNT,
 };
 
@@ -153,7 +154,7 @@ struct port {
 struct control {
 	__u64 generation; /* low half: unit of the live header; high half: sequence, so that no value comes twice */
 	__u32 hash_seed;
-	__u32 reserved;
+	__u32 namespace; /* inode of the network namespace that the ports are in */
 	__u64 programmer_token; /* highest fencing tokens seen */
 	__u64 ports_token;
 	__u8 program[32]; /* SHA-256 of the object that the program came from */
@@ -185,7 +186,7 @@ struct port_counters {
 	__u64 forwarded;
 	__u64 punted;
 	__u64 dropped;
-	__u64 reserved;
+	__u64 lost; /* sent out of the port, but its driver did not take them; no part of out_* */
 };
 
 struct next_hop_counters {
@@ -196,6 +197,11 @@ struct next_hop_counters {
 /* cpu_counters belongs to one CPU, so that counting needs no atomic instruction. */
 struct cpu_counters {
 	__u64 reasons[MAX_REASONS];
+	__u32 sent_bytes;   /* of the frame sent last, and its next hop: what to take back when it is lost */
+	__u32 sent_counter;
+	__u32 lost_port;    /* slot of the port that lost a frame last, and why: -errno */
+	__s32 lost_error;
+	__u64 reserved[6];
 	struct port_counters ports[MAX_PORTS];
 	struct next_hop_counters next_hops[MAX_NEXT_HOP_COUNTERS];
 };

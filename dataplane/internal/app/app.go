@@ -26,6 +26,7 @@ import (
 	"github.com/ashlar-nos/ashlar/dataplane/internal/engine"
 	"github.com/ashlar-nos/ashlar/dataplane/internal/grace"
 	"github.com/ashlar-nos/ashlar/dataplane/internal/kernelroutes"
+	"github.com/ashlar-nos/ashlar/dataplane/internal/losses"
 	"github.com/ashlar-nos/ashlar/dataplane/internal/neighbors"
 	"github.com/ashlar-nos/ashlar/dataplane/internal/pins"
 	"github.com/ashlar-nos/ashlar/dataplane/internal/publish"
@@ -80,7 +81,7 @@ func (s *service) Run(ctx context.Context) error {
 	defer r.close()
 	s.rt.Log.Info("tables are taken over", "adopted", r.store.Adopted, "tables", r.engine.Describe(), "took", time.Since(begin))
 	publisher := publish.New(r.engine, s.rt.Telemetry, tables.ProgramHash(), r.store.Adopted, r.usage, s.rt.Log)
-	s.rt.Metrics.MustRegister(publisher)
+	s.rt.Metrics.MustRegister(publisher, r.mirror)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.follow(ctx, func() { s.begin(r) }) })
 	group.Go(func() error { return r.engine.Reclaim(ctx) })
@@ -124,6 +125,9 @@ func start(directory string, log *slog.Logger) (*running, error) {
 			r.close()
 			return nil, err
 		}
+	}
+	if err := losses.Watch(store.Tree(), store.Objects, store.Memory); err != nil {
+		log.Warn("frames that the drivers do not take are counted as forwarded", "err", err)
 	}
 	r.mirror = kernelroutes.New(r.engine, log)
 	r.canary = canary{program: store.Objects.Program, engine: r.engine}

@@ -28,16 +28,37 @@ type Counters struct {
 // Counters sums over CPUs. Counting goes on meanwhile.
 func (e *Engine) Counters() Counters {
 	var c Counters
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for i := range e.memory.Counters {
 		for r := range c.Reasons {
 			c.Reasons[r] += atomic.LoadUint64(&e.memory.Counters[i].Reasons[r])
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	rise(&c.Reasons[tables.ReasonForwarded], &e.told.forwarded)
 	c.Usage = e.usage()
 	c.Audits, c.Repairs = e.audits, e.repairs
 	return c
+}
+
+// RouteCount is the number of programmed routes of both families.
+func (e *Engine) RouteCount() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.v4.Len(fib.Programmed) + e.v6.Len(fib.Programmed)
+}
+
+// told is what was answered before. A frame that is lost counts as sent for the moment until the kernel says so;
+// no counter may be seen to fall for that.
+type told struct {
+	forwarded uint64
+	ports     [tables.MaxPorts]tables.PortCounters
+}
+
+// rise lifts a count to what was told of it before.
+func rise(count, told *uint64) {
+	*told = max(*told, *count)
+	*count = *told
 }
 
 func (e *Engine) usage() []Usage {
@@ -67,7 +88,12 @@ func (e *Engine) portCounters(slot int) tables.PortCounters {
 		s.Forwarded += atomic.LoadUint64(&p.Forwarded)
 		s.Punted += atomic.LoadUint64(&p.Punted)
 		s.Dropped += atomic.LoadUint64(&p.Dropped)
+		s.Lost += atomic.LoadUint64(&p.Lost)
 	}
+	before := &e.told.ports[slot]
+	rise(&s.OutPackets, &before.OutPackets)
+	rise(&s.OutBytes, &before.OutBytes)
+	rise(&s.Forwarded, &before.Forwarded)
 	return s
 }
 

@@ -86,6 +86,7 @@ type Engine struct {
 	readers   sync.RWMutex // held for reading while a dump walks one generation
 
 	watchers     []chan struct{}
+	told         told
 	moved        uint64 // counts changes of links
 	audits       uint64
 	repairs      uint64
@@ -94,14 +95,16 @@ type Engine struct {
 }
 
 func newEngine(m *tables.Memory, o Options) *Engine {
-	return &Engine{
+	e := &Engine{
 		options: o, memory: m,
 		space: fib.NewSpace(m), v4: fib.NewTable(false), v6: fib.NewTable(true),
 		groups: newGroups(m), hops: newNextHops(m),
-		ports: map[string]*port{}, slots: portSlots{m}, links: map[uint32]Link{},
+		ports: map[string]*port{}, links: map[uint32]Link{},
 		neighbors: map[neighborKey]Neighbor{}, addresses: &bart.Table[int]{}, hosts: map[netip.Addr]*group{},
 		reclaim: make(chan struct{}, 1), lonely: make(chan struct{}, 1),
 	}
+	e.slots = portSlots{m, &e.told}
+	return e
 }
 
 // New takes the memory of maps, fresh or in use by packets. Of the latter it takes over routes, groups,

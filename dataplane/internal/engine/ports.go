@@ -28,7 +28,7 @@ type PortStatus struct {
 	Link     Link // Index 0: does not exist
 	Attached bool
 	Mode     string
-	Reason   string // why it is not attached
+	Reason   string // why it is not attached, or loses what it should send
 	Counters tables.PortCounters
 }
 
@@ -39,6 +39,7 @@ type port struct {
 	attached bool
 	mode     string
 	reason   string
+	loss     loss
 }
 
 // layer3 is the largest packet that may leave by the port.
@@ -51,7 +52,10 @@ func (p *port) layer3() uint16 {
 }
 
 // portSlots gives ports their counters: a name keeps its slot for as long as there are others to give away.
-type portSlots struct{ memory *tables.Memory }
+type portSlots struct {
+	memory *tables.Memory
+	told   *told
+}
 
 func (s portSlots) name(slot int) string {
 	name, _, _ := bytes.Cut(s.memory.Shadow.PortNames[slot][:], []byte{0})
@@ -80,6 +84,7 @@ func (s portSlots) find(name string, used func(string) bool) (uint16, bool) {
 	for c := range s.memory.Counters {
 		s.memory.Counters[c].Ports[spare] = tables.PortCounters{}
 	}
+	s.told.ports[spare] = tables.PortCounters{}
 	s.memory.Shadow.PortNames[spare] = [16]byte{}
 	copy(s.memory.Shadow.PortNames[spare][:15], name)
 	return uint16(spare), true
@@ -204,11 +209,14 @@ func (e *Engine) reconcilePorts() {
 	}
 }
 
-// RetryPorts attaches again what could not be attached before.
+// RetryPorts attaches again what could not be attached before, and sees which ports lose frames.
 func (e *Engine) RetryPorts() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.reconcilePorts()
+	for _, p := range e.ports {
+		e.watchLoss(p)
+	}
 }
 
 func (e *Engine) attach(p *port) {
@@ -271,7 +279,7 @@ func (e *Engine) Ports() []PortStatus {
 	defer e.mu.Unlock()
 	var l []PortStatus
 	for _, p := range e.ports {
-		l = append(l, PortStatus{p.Port, p.link, p.attached, p.mode, p.reason, e.portCounters(int(p.slot))})
+		l = append(l, PortStatus{p.Port, p.link, p.attached, p.mode, cmp.Or(p.reason, p.loss.reason), e.portCounters(int(p.slot))})
 	}
 	slices.SortFunc(l, func(a, b PortStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return l

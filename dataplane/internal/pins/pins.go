@@ -3,7 +3,7 @@
 
 // Package pins keeps the program, its maps and its links in the kernel beyond the daemon's life.
 //
-//	<directory>/<layout hash>/program, forwarding, shadows, counters
+//	<directory>/<layout hash>/program, forwarding, shadows, counters; what package losses pins
 //	<directory>/links/<interface index>
 //
 // Open adopts what is there when program and layout are this binary's; it loads a newer program on the same
@@ -69,6 +69,9 @@ func Open(directory string, log *slog.Logger) (*Store, error) {
 }
 
 func (s *Store) tree() string { return filepath.Join(s.directory, s.layout) }
+
+// Tree is the directory of the maps; what is pinned there goes when they go.
+func (s *Store) Tree() string { return s.tree() }
 
 func (s *Store) open() error {
 	maps, err := loadMaps(s.tree())

@@ -33,8 +33,16 @@ func (p *Publisher) table(at time.Time) {
 		p.log.Warn("the forwarding table cannot be read", "err", err)
 		return
 	}
+	total := n
+	if n == routeLimit {
+		total = max(n, p.engine.RouteCount())
+	}
 	p.published.Store(int64(n))
 	p.sink.ReplaceSubtree(at, afts, b.updates)
+	p.sink.Publish(at, map[string]any{
+		"/dataplane/state/afts-total": uint64(total), "/dataplane/state/afts-published": uint64(n),
+		"/dataplane/state/afts-truncated": total > n,
+	})
 }
 
 // aft collects the leaves of OpenConfig's abstract forwarding table.

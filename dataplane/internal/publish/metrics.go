@@ -56,6 +56,7 @@ func (p *Publisher) Collect(c chan<- prometheus.Metric) {
 		counter(descPort, s.Counters.Forwarded, s.Name, "forwarded")
 		counter(descPort, s.Counters.Punted, s.Name, "punted")
 		counter(descPort, s.Counters.Dropped, s.Name, "dropped")
+		counter(descPort, s.Counters.Lost, s.Name, "lost")
 		counter(descPortBytes, s.Counters.InBytes, s.Name, "in")
 		counter(descPortBytes, s.Counters.OutBytes, s.Name, "out")
 	}

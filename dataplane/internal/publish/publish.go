@@ -119,6 +119,7 @@ func port(u map[string]any, s engine.PortStatus) {
 		"in-pkts": s.Counters.InPackets, "in-octets": s.Counters.InBytes,
 		"out-pkts": s.Counters.OutPackets, "out-octets": s.Counters.OutBytes,
 		"forwarded-pkts": s.Counters.Forwarded, "punted-pkts": s.Counters.Punted, "dropped-pkts": s.Counters.Dropped,
+		"lost-pkts": s.Counters.Lost,
 	} {
 		u[at+"counters/"+leaf] = v
 	}
@@ -141,7 +142,7 @@ func (p *Publisher) link(u map[string]any, s engine.PortStatus) {
 		"out-pkts":     max(driver.TxPackets, s.Counters.OutPackets),
 		"out-octets":   max(driver.TxBytes, s.Counters.OutBytes),
 		"out-errors":   driver.TxErrors,
-		"out-discards": driver.TxDropped,
+		"out-discards": max(driver.TxDropped, s.Counters.Lost),
 	} {
 		u[at+leaf] = v
 	}

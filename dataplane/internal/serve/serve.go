@@ -105,6 +105,7 @@ func (b *Backend) ports() (l []*dataplanev1.PortStatus) {
 			Counters: &dataplanev1.PortCounters{
 				InPackets: c.InPackets, InBytes: c.InBytes, OutPackets: c.OutPackets, OutBytes: c.OutBytes,
 				ForwardedPackets: c.Forwarded, PuntedPackets: c.Punted, DroppedPackets: c.Dropped,
+				LostPackets: c.Lost,
 			},
 		})
 	}

@@ -31,6 +31,7 @@ var reasonNames = [ReasonCount]string{
 	routerReasonREASON_DROP_MARTIAN_SOURCE:      "martian-source",
 	routerReasonREASON_DROP_MARTIAN_DESTINATION: "martian-destination",
 	routerReasonREASON_DROP_ROUTE:               "route-drop",
+	ReasonRedirect:                              "redirect-failed",
 }
 
 // String names the reason as counters, logs and telemetry show it; empty for one that does not exist.

@@ -46,7 +46,7 @@ type routerControl struct {
 	_               structs.HostLayout
 	Generation      uint64
 	HashSeed        uint32
-	Reserved        uint32
+	Namespace       uint32
 	ProgrammerToken uint64
 	PortsToken      uint64
 	Program         [32]uint8
@@ -55,10 +55,15 @@ type routerControl struct {
 }
 
 type routerCpuCounters struct {
-	_        structs.HostLayout
-	Reasons  [64]uint64
-	Ports    [256]routerPortCounters
-	NextHops [16384]routerNextHopCounters
+	_           structs.HostLayout
+	Reasons     [64]uint64
+	SentBytes   uint32
+	SentCounter uint32
+	LostPort    uint32
+	LostError   int32
+	Reserved    [6]uint64
+	Ports       [256]routerPortCounters
+	NextHops    [16384]routerNextHopCounters
 }
 
 type routerGroupBits uint32
@@ -134,7 +139,7 @@ type routerPortCounters struct {
 	Forwarded  uint64
 	Punted     uint64
 	Dropped    uint64
-	Reserved   uint64
+	Lost       uint64
 }
 
 type routerPortFlag uint32
@@ -173,7 +178,8 @@ const (
 	routerReasonREASON_DROP_MARTIAN_SOURCE      routerReason = 23
 	routerReasonREASON_DROP_MARTIAN_DESTINATION routerReason = 24
 	routerReasonREASON_DROP_ROUTE               routerReason = 25
-	routerReasonREASON_COUNT                    routerReason = 26
+	routerReasonREASON_DROP_REDIRECT            routerReason = 26
+	routerReasonREASON_COUNT                    routerReason = 27
 )
 
 type routerRefKind uint32

@@ -72,6 +72,7 @@ const (
 	ReasonForwarded     = routerReasonREASON_FORWARDED
 	ReasonCanary        = routerReasonREASON_PUNT_CANARY
 	ReasonFirstDrop     = routerReasonREASON_DROP_RUNT
+	ReasonRedirect      = routerReasonREASON_DROP_REDIRECT
 	ReasonCount         = routerReasonREASON_COUNT
 )
 

@@ -963,7 +963,7 @@ type PortStatus struct {
 	// mode is "native" or "generic".
 	Mode string `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`
 	Up   bool   `protobuf:"varint,5,opt,name=up,proto3" json:"up,omitempty"`
-	// reason says in words why it is not attached.
+	// reason says in words why it is not attached, or, when it is, why frames that should leave by it are lost.
 	Reason        string        `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	Counters      *PortCounters `protobuf:"bytes,7,opt,name=counters,proto3" json:"counters,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1052,17 +1052,20 @@ func (x *PortStatus) GetCounters() *PortCounters {
 // PortCounters are packets and bytes (layer 2, without FCS) since the tables were made; they outlive the daemon.
 type PortCounters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// in_*: arrived at the program. out_*: sent out of the port by the program.
+	// in_*: arrived at the program. out_*: sent out of the port by the program and taken by its driver.
 	InPackets  uint64 `protobuf:"varint,1,opt,name=in_packets,json=inPackets,proto3" json:"in_packets,omitempty"`
 	InBytes    uint64 `protobuf:"varint,2,opt,name=in_bytes,json=inBytes,proto3" json:"in_bytes,omitempty"`
 	OutPackets uint64 `protobuf:"varint,3,opt,name=out_packets,json=outPackets,proto3" json:"out_packets,omitempty"`
 	OutBytes   uint64 `protobuf:"varint,4,opt,name=out_bytes,json=outBytes,proto3" json:"out_bytes,omitempty"`
-	// forwarded: arrived here and were sent by the program. punted: handed to the kernel. dropped: discarded by the program.
+	// forwarded: arrived here and were sent by the program. punted: handed to the kernel. dropped: discarded by the
+	// program, or lost by the port that they should leave by.
 	ForwardedPackets uint64 `protobuf:"varint,5,opt,name=forwarded_packets,json=forwardedPackets,proto3" json:"forwarded_packets,omitempty"`
 	PuntedPackets    uint64 `protobuf:"varint,6,opt,name=punted_packets,json=puntedPackets,proto3" json:"punted_packets,omitempty"`
 	DroppedPackets   uint64 `protobuf:"varint,7,opt,name=dropped_packets,json=droppedPackets,proto3" json:"dropped_packets,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// lost: sent out of the port, but its driver did not take them; no part of out_*.
+	LostPackets   uint64 `protobuf:"varint,8,opt,name=lost_packets,json=lostPackets,proto3" json:"lost_packets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PortCounters) Reset() {
@@ -1140,6 +1143,13 @@ func (x *PortCounters) GetPuntedPackets() uint64 {
 func (x *PortCounters) GetDroppedPackets() uint64 {
 	if x != nil {
 		return x.DroppedPackets
+	}
+	return 0
+}
+
+func (x *PortCounters) GetLostPackets() uint64 {
+	if x != nil {
+		return x.LostPackets
 	}
 	return 0
 }
@@ -1967,7 +1977,7 @@ const file_ashlar_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x04mode\x18\x04 \x01(\tR\x04mode\x12\x0e\n" +
 	"\x02up\x18\x05 \x01(\bR\x02up\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12=\n" +
-	"\bcounters\x18\a \x01(\v2!.ashlar.dataplane.v1.PortCountersR\bcounters\"\x83\x02\n" +
+	"\bcounters\x18\a \x01(\v2!.ashlar.dataplane.v1.PortCountersR\bcounters\"\xa6\x02\n" +
 	"\fPortCounters\x12\x1d\n" +
 	"\n" +
 	"in_packets\x18\x01 \x01(\x04R\tinPackets\x12\x19\n" +
@@ -1977,7 +1987,8 @@ const file_ashlar_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\tout_bytes\x18\x04 \x01(\x04R\boutBytes\x12+\n" +
 	"\x11forwarded_packets\x18\x05 \x01(\x04R\x10forwardedPackets\x12%\n" +
 	"\x0epunted_packets\x18\x06 \x01(\x04R\rpuntedPackets\x12'\n" +
-	"\x0fdropped_packets\x18\a \x01(\x04R\x0edroppedPackets\"\x12\n" +
+	"\x0fdropped_packets\x18\a \x01(\x04R\x0edroppedPackets\x12!\n" +
+	"\flost_packets\x18\b \x01(\x04R\vlostPackets\"\x12\n" +
 	"\x10ListPortsRequest\"J\n" +
 	"\x11ListPortsResponse\x125\n" +
 	"\x05ports\x18\x01 \x03(\v2\x1f.ashlar.dataplane.v1.PortStatusR\x05ports\"+\n" +
