@@ -1,5 +1,5 @@
 /* Copyright The Ashlar Authors
- * SPDX-License-Identifier: Apache-2.0
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * The forwarding table: a trie of eight-bit strides whose nodes are lines or dense pages in the arena.
  * Every reference is read from memory that hangs from one header, so a packet sees one generation.

@@ -1,5 +1,5 @@
 /* Copyright The Ashlar Authors
- * SPDX-License-Identifier: Apache-2.0
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * The maps. Each of the big ones is mapped into the daemon, which writes it without system calls.
  */

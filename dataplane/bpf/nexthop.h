@@ -1,5 +1,5 @@
 /* Copyright The Ashlar Authors
- * SPDX-License-Identifier: Apache-2.0
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * From a group slot to an adjacency. A group of several next hops has a fixed table of buckets; the
  * flow hash picks one, so a flow stays on its path when another member comes or goes.

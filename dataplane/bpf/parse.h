@@ -1,5 +1,5 @@
 /* Copyright The Ashlar Authors
- * SPDX-License-Identifier: Apache-2.0
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * From bytes to a validated header, by RFC 1812 (section 5.2.2 and 5.3.7) and RFC 8200. Each parser
  * returns REASON_FORWARDED for a packet that the FIB may decide about, else why it may not.

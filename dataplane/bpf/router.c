@@ -1,5 +1,5 @@
 /* Copyright The Ashlar Authors
- * SPDX-License-Identifier: Apache-2.0
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * The forwarding engine: parse, FIB, next hop, rewrite, redirect. What it does not decide goes to the
  * kernel; every packet is counted once, under one reason.

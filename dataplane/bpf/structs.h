@@ -1,5 +1,5 @@
 /* Copyright The Ashlar Authors
- * SPDX-License-Identifier: Apache-2.0
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * What the program and the daemon share in memory. Go's mirror of these types and constants is
  * generated from this file's BTF (dataplane/internal/tables), so the two cannot drift apart.

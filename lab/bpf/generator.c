@@ -1,5 +1,5 @@
 // Copyright The Ashlar Authors
-// SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 
 // The stream's generator. It runs by BPF_PROG_TEST_RUN with BPF_F_TEST_XDP_LIVE_FRAMES in the context
 // of a host's interface: every frame is written whole, since the pages come round again with whatever
@@ -161,4 +161,4 @@ int generate(struct xdp_md *ctx)
 	return put_ip6((void *)(ethernet + 1), end, flow, id);
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

@@ -1,5 +1,5 @@
 // Copyright The Ashlar Authors
-// SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 
 // The stream's meter: an XDP program at the links where streams end. It counts each stamped frame by
 // flow and drops it; everything else passes to the host.
@@ -136,4 +136,4 @@ int measure(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

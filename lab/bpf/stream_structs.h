@@ -1,5 +1,5 @@
 /* Copyright The Ashlar Authors
- * SPDX-License-Identifier: Apache-2.0
+ * SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
  * What the stream's generator, its meter and user space share.
  *
