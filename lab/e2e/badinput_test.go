@@ -70,6 +70,12 @@ func TestWrongSetsAreRefused(t *testing.T) {
 // One wrong part spoils the whole transaction.
 func TestNothingOfAWrongTransactionStays(t *testing.T) {
 	r := configured(t)
+	const hostname = "/system/state/hostname"
+	// State follows readiness by some milliseconds.
+	until(t, hostname, func(ctx context.Context) error {
+		_, err := r.get(ctx, hostname, gnmi.GetRequest_STATE)
+		return err
+	})
 	before := r.configuration(t)
 	_, err := r.Operate(t.Context(), "set",
 		"--update", "/system/config/hostname=halfway",
@@ -81,9 +87,8 @@ func TestNothingOfAWrongTransactionStays(t *testing.T) {
 	if after := r.configuration(t); after != before {
 		t.Errorf("the configuration changed:\n%s", after)
 	}
-	hostname, err := r.get(t.Context(), "/system/state/hostname", gnmi.GetRequest_STATE)
-	if err != nil || strings.Contains(hostname, "halfway") {
-		t.Errorf("hostname %s, %v", hostname, err)
+	if now, err := r.get(t.Context(), hostname, gnmi.GetRequest_STATE); err != nil || strings.Contains(now, "halfway") {
+		t.Errorf("hostname %s, %v", now, err)
 	}
 }
 
