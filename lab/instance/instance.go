@@ -17,7 +17,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/ashlar-nos/ashlar/lab/device"
 	"github.com/ashlar-nos/ashlar/lab/process"
@@ -123,30 +122,6 @@ func (l *Lab) initialise(ctx context.Context, spare []string) error {
 		arguments = append(arguments, "--port", port)
 	}
 	return l.Device.Initialise(ctx, arguments...)
-}
-
-// Open returns a lab that is up.
-func Open(build, name string) (*Lab, error) {
-	p, err := placeOf(build, name)
-	if err != nil {
-		return nil, err
-	}
-	r, err := p.read()
-	if err != nil {
-		return nil, fmt.Errorf("lab %s is not up: %w", name, err)
-	}
-	password, err := os.ReadFile(p.password())
-	if err != nil {
-		return nil, err
-	}
-	lab := &Lab{Name: name, build: build, place: p, Password: strings.TrimSpace(string(password))}
-	if lab.Topology, err = topology.Open(r.Identity); err != nil {
-		return nil, err
-	}
-	if err := lab.openDevice(r.Generation); err != nil {
-		return nil, errors.Join(err, lab.Topology.Close())
-	}
-	return lab, nil
 }
 
 // Supervisor is the supervisor that was started last.

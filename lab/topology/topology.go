@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"regexp"
 
 	"github.com/ashlar-nos/ashlar/lab/netns"
@@ -95,15 +94,6 @@ func (t *Topology) HardwareAddress(port string) (net.HardwareAddr, error) {
 	return link.Attrs().HardwareAddr, nil
 }
 
-// Index is the interface index of the host's end of a link, within the host's namespace.
-func (t *Topology) Index(link Link) (int, error) {
-	found, err := find(t.Host(link), link.HostInterface)
-	if err != nil {
-		return 0, err
-	}
-	return found.Attrs().Index, nil
-}
-
 // Open returns a network that Build made, perhaps in another process.
 func Open(name string) (*Topology, error) {
 	t := &Topology{Name: name}
@@ -182,6 +172,3 @@ func find(namespace *netns.Namespace, name string) (netlink.Link, error) {
 	}
 	return link, nil
 }
-
-// HostAddress returns the address of a prefix without its length.
-func HostAddress(prefix netip.Prefix) string { return prefix.Addr().String() }

@@ -95,7 +95,8 @@ func (s *session) awaitReady(ctx context.Context, d *device.Device, client super
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() != nil {
+		// The server may find the deadline passed a moment before this side does.
+		if ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded {
 			return fail.Refusef("see the reasons above and `ashlar logs`", "not ready after %v: %s", wait, missing)
 		}
 		if status.Code(err) != codes.Unavailable && !errors.Is(err, io.EOF) {

@@ -6,7 +6,6 @@
 package device
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -182,11 +181,4 @@ func (d *Device) connect(target string, options ...grpc.DialOption) (*grpc.Clien
 	}
 	d.conns = append(d.conns, conn)
 	return conn, nil
-}
-
-func (d *Device) String() string {
-	if d.Remote() {
-		return d.options.Target
-	}
-	return fmt.Sprintf("device in %s", d.run)
 }

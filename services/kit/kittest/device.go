@@ -258,15 +258,6 @@ func Eventually(t testing.TB, check func() error) {
 	}
 }
 
-// Address is that of one of the component's TCP sockets, or the path of a unix one.
-func (d *Device) Address(socket string) string {
-	d.t.Helper()
-	l, err := net.FileListener(d.sockets[socket])
-	must(d.t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // StateDir is the component's own state directory.
 func (d *Device) StateDir(component string) string {
 	return filepath.Clean(d.Layout.ComponentState(component))
