@@ -38,6 +38,19 @@ type Manifest struct {
 	Drain    Duration `json:"drain,omitempty"`
 	Handover Handover `json:"handover,omitempty"`
 	State    State    `json:"state,omitempty"`
+	// Gates are counters of this component that an upgrade of any component must not move.
+	Gates []Gate `json:"gates,omitempty"`
+}
+
+// Gate is a counter among the component's metrics, and how far it may move while a version is tried.
+type Gate struct {
+	// Name is for the operator, for example "packets lost".
+	Name string `json:"name"`
+	// Metric is the counter's name; Where keeps those of its series that have all of these labels.
+	Metric string            `json:"metric"`
+	Where  map[string]string `json:"where,omitempty"`
+	// Most is the largest sum of increases that passes.
+	Most uint64 `json:"most,omitempty"`
 }
 
 // Provision is a contract that the component serves.

@@ -328,8 +328,11 @@ type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// patterns are the subtrees the caller owns, each as a gNMI path whose keys may be "*". An object is
 	// the granularity of changes: "/interfaces/interface[name=*]" makes each interface one object.
-	Patterns      []*gnmi.Path `protobuf:"bytes,1,rep,name=patterns,proto3" json:"patterns,omitempty"`
-	FencingToken  uint64       `protobuf:"varint,2,opt,name=fencing_token,json=fencingToken,proto3" json:"fencing_token,omitempty"`
+	Patterns     []*gnmi.Path `protobuf:"bytes,1,rep,name=patterns,proto3" json:"patterns,omitempty"`
+	FencingToken uint64       `protobuf:"varint,2,opt,name=fencing_token,json=fencingToken,proto3" json:"fencing_token,omitempty"`
+	// observe: the caller has no token and only wants to know. It gets the snapshot, then each decided change as
+	// apply, and answers both as an owner does; nobody waits for its answers and the owner stays who it is. Level 2.
+	Observe       bool `protobuf:"varint,3,opt,name=observe,proto3" json:"observe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -376,6 +379,13 @@ func (x *Hello) GetFencingToken() uint64 {
 		return x.FencingToken
 	}
 	return 0
+}
+
+func (x *Hello) GetObserve() bool {
+	if x != nil {
+		return x.Observe
+	}
+	return false
 }
 
 type Snapshot struct {
@@ -910,11 +920,12 @@ const file_ashlar_config_v1_config_proto_rawDesc = "" +
 	"\aSubtree\x12\x1e\n" +
 	"\x04path\x18\x01 \x01(\v2\n" +
 	".gnmi.PathR\x04path\x12\x12\n" +
-	"\x04json\x18\x02 \x01(\fR\x04json\"T\n" +
+	"\x04json\x18\x02 \x01(\fR\x04json\"n\n" +
 	"\x05Hello\x12&\n" +
 	"\bpatterns\x18\x01 \x03(\v2\n" +
 	".gnmi.PathR\bpatterns\x12#\n" +
-	"\rfencing_token\x18\x02 \x01(\x04R\ffencingToken\"q\n" +
+	"\rfencing_token\x18\x02 \x01(\x04R\ffencingToken\x12\x18\n" +
+	"\aobserve\x18\x03 \x01(\bR\aobserve\"q\n" +
 	"\bSnapshot\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x125\n" +
 	"\bsubtrees\x18\x02 \x03(\v2\x19.ashlar.config.v1.SubtreeR\bsubtrees\x12\x12\n" +
@@ -948,7 +959,7 @@ const file_ashlar_config_v1_config_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x123\n" +
 	"\afailure\x18\x03 \x01(\v2\x19.ashlar.config.v1.RefusalR\afailure2Y\n" +
 	"\x06Config\x12O\n" +
-	"\x06Attach\x12\x1f.ashlar.config.v1.AttachRequest\x1a .ashlar.config.v1.AttachResponse(\x010\x01BF\xa8\xed\x18\x01Z@github.com/ashlar-nos/ashlar/proto/gen/ashlar/config/v1;configv1b\x06proto3"
+	"\x06Attach\x12\x1f.ashlar.config.v1.AttachRequest\x1a .ashlar.config.v1.AttachResponse(\x010\x01BF\xa8\xed\x18\x02Z@github.com/ashlar-nos/ashlar/proto/gen/ashlar/config/v1;configv1b\x06proto3"
 
 var (
 	file_ashlar_config_v1_config_proto_rawDescOnce sync.Once

@@ -469,6 +469,568 @@ func (*DrainResponse) Descriptor() ([]byte, []int) {
 	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{8}
 }
 
+type RehearseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RehearseRequest) Reset() {
+	*x = RehearseRequest{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RehearseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RehearseRequest) ProtoMessage() {}
+
+func (x *RehearseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RehearseRequest.ProtoReflect.Descriptor instead.
+func (*RehearseRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{9}
+}
+
+type RehearseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// synced: all inputs have been taken, so that the outputs are whole.
+	Synced bool `protobuf:"varint,1,opt,name=synced,proto3" json:"synced,omitempty"`
+	// missing says in words what is awaited while not synced.
+	Missing       string    `protobuf:"bytes,2,opt,name=missing,proto3" json:"missing,omitempty"`
+	Outputs       []*Output `protobuf:"bytes,3,rep,name=outputs,proto3" json:"outputs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RehearseResponse) Reset() {
+	*x = RehearseResponse{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RehearseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RehearseResponse) ProtoMessage() {}
+
+func (x *RehearseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RehearseResponse.ProtoReflect.Descriptor instead.
+func (*RehearseResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RehearseResponse) GetSynced() bool {
+	if x != nil {
+		return x.Synced
+	}
+	return false
+}
+
+func (x *RehearseResponse) GetMissing() string {
+	if x != nil {
+		return x.Missing
+	}
+	return ""
+}
+
+func (x *RehearseResponse) GetOutputs() []*Output {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+// Output is one kind of thing that a component writes, such as the routes of a routing table.
+type Output struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name for the operator, for example "routes".
+	Name  string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Items uint64 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
+	// digest over all items whatever their order: two versions that would write the same have the same; 32 bytes.
+	Digest []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// sample holds items as text, sorted; all of them when there are no more than 1,000, none otherwise.
+	Sample        []string `protobuf:"bytes,4,rep,name=sample,proto3" json:"sample,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Output) Reset() {
+	*x = Output{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Output) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Output) ProtoMessage() {}
+
+func (x *Output) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Output.ProtoReflect.Descriptor instead.
+func (*Output) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Output) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Output) GetItems() uint64 {
+	if x != nil {
+		return x.Items
+	}
+	return 0
+}
+
+func (x *Output) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Output) GetSample() []string {
+	if x != nil {
+		return x.Sample
+	}
+	return nil
+}
+
+type FreezeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// limit_ms bounds the freeze; 0 means 1,000.
+	LimitMs       uint32 `protobuf:"varint,1,opt,name=limit_ms,json=limitMs,proto3" json:"limit_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeRequest) Reset() {
+	*x = FreezeRequest{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeRequest) ProtoMessage() {}
+
+func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
+func (*FreezeRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FreezeRequest) GetLimitMs() uint32 {
+	if x != nil {
+		return x.LimitMs
+	}
+	return 0
+}
+
+type FreezeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeResponse) Reset() {
+	*x = FreezeResponse{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeResponse) ProtoMessage() {}
+
+func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
+func (*FreezeResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{13}
+}
+
+type UnfreezeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnfreezeRequest) Reset() {
+	*x = UnfreezeRequest{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnfreezeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnfreezeRequest) ProtoMessage() {}
+
+func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnfreezeRequest.ProtoReflect.Descriptor instead.
+func (*UnfreezeRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{14}
+}
+
+type UnfreezeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnfreezeResponse) Reset() {
+	*x = UnfreezeResponse{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnfreezeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnfreezeResponse) ProtoMessage() {}
+
+func (x *UnfreezeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnfreezeResponse.ProtoReflect.Descriptor instead.
+func (*UnfreezeResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{15}
+}
+
+type ExportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRequest) Reset() {
+	*x = ExportRequest{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRequest) ProtoMessage() {}
+
+func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
+func (*ExportRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{16}
+}
+
+type ExportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          *Part                  `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportResponse) Reset() {
+	*x = ExportResponse{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportResponse) ProtoMessage() {}
+
+func (x *ExportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
+func (*ExportResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ExportResponse) GetPart() *Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+type ImportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          *Part                  `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportRequest) Reset() {
+	*x = ImportRequest{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportRequest) ProtoMessage() {}
+
+func (x *ImportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
+func (*ImportRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ImportRequest) GetPart() *Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+type ImportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportResponse) Reset() {
+	*x = ImportResponse{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportResponse) ProtoMessage() {}
+
+func (x *ImportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
+func (*ImportResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{19}
+}
+
+// Part is a piece of an exported snapshot. The first one says of what it is.
+type Part struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// component and version that exported, and its state epoch.
+	Component string `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
+	Version   string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Epoch     uint32 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// section names a part of the snapshot; data is the component's own, at most 1 MiB a part.
+	Section       string `protobuf:"bytes,4,opt,name=section,proto3" json:"section,omitempty"`
+	Data          []byte `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Part) Reset() {
+	*x = Part{}
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Part) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Part) ProtoMessage() {}
+
+func (x *Part) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Part.ProtoReflect.Descriptor instead.
+func (*Part) Descriptor() ([]byte, []int) {
+	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Part) GetComponent() string {
+	if x != nil {
+		return x.Component
+	}
+	return ""
+}
+
+func (x *Part) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Part) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Part) GetSection() string {
+	if x != nil {
+		return x.Section
+	}
+	return ""
+}
+
+func (x *Part) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 var File_ashlar_lifecycle_v1_lifecycle_proto protoreflect.FileDescriptor
 
 const file_ashlar_lifecycle_v1_lifecycle_proto_rawDesc = "" +
@@ -496,12 +1058,44 @@ const file_ashlar_lifecycle_v1_lifecycle_proto_rawDesc = "" +
 	"\x10ActivateResponse\")\n" +
 	"\fDrainRequest\x12\x19\n" +
 	"\blimit_ms\x18\x01 \x01(\rR\alimitMs\"\x0f\n" +
-	"\rDrainResponse2\xe0\x02\n" +
+	"\rDrainResponse\"\x11\n" +
+	"\x0fRehearseRequest\"{\n" +
+	"\x10RehearseResponse\x12\x16\n" +
+	"\x06synced\x18\x01 \x01(\bR\x06synced\x12\x18\n" +
+	"\amissing\x18\x02 \x01(\tR\amissing\x125\n" +
+	"\aoutputs\x18\x03 \x03(\v2\x1b.ashlar.lifecycle.v1.OutputR\aoutputs\"b\n" +
+	"\x06Output\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05items\x18\x02 \x01(\x04R\x05items\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x16\n" +
+	"\x06sample\x18\x04 \x03(\tR\x06sample\"*\n" +
+	"\rFreezeRequest\x12\x19\n" +
+	"\blimit_ms\x18\x01 \x01(\rR\alimitMs\"\x10\n" +
+	"\x0eFreezeResponse\"\x11\n" +
+	"\x0fUnfreezeRequest\"\x12\n" +
+	"\x10UnfreezeResponse\"\x0f\n" +
+	"\rExportRequest\"?\n" +
+	"\x0eExportResponse\x12-\n" +
+	"\x04part\x18\x01 \x01(\v2\x19.ashlar.lifecycle.v1.PartR\x04part\">\n" +
+	"\rImportRequest\x12-\n" +
+	"\x04part\x18\x01 \x01(\v2\x19.ashlar.lifecycle.v1.PartR\x04part\"\x10\n" +
+	"\x0eImportResponse\"\x82\x01\n" +
+	"\x04Part\x12\x1c\n" +
+	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\rR\x05epoch\x12\x18\n" +
+	"\asection\x18\x04 \x01(\tR\asection\x12\x12\n" +
+	"\x04data\x18\x05 \x01(\fR\x04data2\x8f\x06\n" +
 	"\tLifecycle\x12W\n" +
 	"\bDescribe\x12$.ashlar.lifecycle.v1.DescribeRequest\x1a%.ashlar.lifecycle.v1.DescribeResponse\x12Q\n" +
 	"\x06Health\x12\".ashlar.lifecycle.v1.HealthRequest\x1a#.ashlar.lifecycle.v1.HealthResponse\x12W\n" +
 	"\bActivate\x12$.ashlar.lifecycle.v1.ActivateRequest\x1a%.ashlar.lifecycle.v1.ActivateResponse\x12N\n" +
-	"\x05Drain\x12!.ashlar.lifecycle.v1.DrainRequest\x1a\".ashlar.lifecycle.v1.DrainResponseBL\xa8\xed\x18\x01ZFgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/lifecycle/v1;lifecyclev1b\x06proto3"
+	"\x05Drain\x12!.ashlar.lifecycle.v1.DrainRequest\x1a\".ashlar.lifecycle.v1.DrainResponse\x12W\n" +
+	"\bRehearse\x12$.ashlar.lifecycle.v1.RehearseRequest\x1a%.ashlar.lifecycle.v1.RehearseResponse\x12Q\n" +
+	"\x06Freeze\x12\".ashlar.lifecycle.v1.FreezeRequest\x1a#.ashlar.lifecycle.v1.FreezeResponse\x12W\n" +
+	"\bUnfreeze\x12$.ashlar.lifecycle.v1.UnfreezeRequest\x1a%.ashlar.lifecycle.v1.UnfreezeResponse\x12S\n" +
+	"\x06Export\x12\".ashlar.lifecycle.v1.ExportRequest\x1a#.ashlar.lifecycle.v1.ExportResponse0\x01\x12S\n" +
+	"\x06Import\x12\".ashlar.lifecycle.v1.ImportRequest\x1a#.ashlar.lifecycle.v1.ImportResponse(\x01BL\xa8\xed\x18\x02ZFgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/lifecycle/v1;lifecyclev1b\x06proto3"
 
 var (
 	file_ashlar_lifecycle_v1_lifecycle_proto_rawDescOnce sync.Once
@@ -515,7 +1109,7 @@ func file_ashlar_lifecycle_v1_lifecycle_proto_rawDescGZIP() []byte {
 	return file_ashlar_lifecycle_v1_lifecycle_proto_rawDescData
 }
 
-var file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_ashlar_lifecycle_v1_lifecycle_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_ashlar_lifecycle_v1_lifecycle_proto_goTypes = []any{
 	(*DescribeRequest)(nil),       // 0: ashlar.lifecycle.v1.DescribeRequest
 	(*DescribeResponse)(nil),      // 1: ashlar.lifecycle.v1.DescribeResponse
@@ -526,24 +1120,49 @@ var file_ashlar_lifecycle_v1_lifecycle_proto_goTypes = []any{
 	(*ActivateResponse)(nil),      // 6: ashlar.lifecycle.v1.ActivateResponse
 	(*DrainRequest)(nil),          // 7: ashlar.lifecycle.v1.DrainRequest
 	(*DrainResponse)(nil),         // 8: ashlar.lifecycle.v1.DrainResponse
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*RehearseRequest)(nil),       // 9: ashlar.lifecycle.v1.RehearseRequest
+	(*RehearseResponse)(nil),      // 10: ashlar.lifecycle.v1.RehearseResponse
+	(*Output)(nil),                // 11: ashlar.lifecycle.v1.Output
+	(*FreezeRequest)(nil),         // 12: ashlar.lifecycle.v1.FreezeRequest
+	(*FreezeResponse)(nil),        // 13: ashlar.lifecycle.v1.FreezeResponse
+	(*UnfreezeRequest)(nil),       // 14: ashlar.lifecycle.v1.UnfreezeRequest
+	(*UnfreezeResponse)(nil),      // 15: ashlar.lifecycle.v1.UnfreezeResponse
+	(*ExportRequest)(nil),         // 16: ashlar.lifecycle.v1.ExportRequest
+	(*ExportResponse)(nil),        // 17: ashlar.lifecycle.v1.ExportResponse
+	(*ImportRequest)(nil),         // 18: ashlar.lifecycle.v1.ImportRequest
+	(*ImportResponse)(nil),        // 19: ashlar.lifecycle.v1.ImportResponse
+	(*Part)(nil),                  // 20: ashlar.lifecycle.v1.Part
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_ashlar_lifecycle_v1_lifecycle_proto_depIdxs = []int32{
-	2, // 0: ashlar.lifecycle.v1.DescribeResponse.provides:type_name -> ashlar.lifecycle.v1.Contract
-	9, // 1: ashlar.lifecycle.v1.DescribeResponse.started:type_name -> google.protobuf.Timestamp
-	0, // 2: ashlar.lifecycle.v1.Lifecycle.Describe:input_type -> ashlar.lifecycle.v1.DescribeRequest
-	3, // 3: ashlar.lifecycle.v1.Lifecycle.Health:input_type -> ashlar.lifecycle.v1.HealthRequest
-	5, // 4: ashlar.lifecycle.v1.Lifecycle.Activate:input_type -> ashlar.lifecycle.v1.ActivateRequest
-	7, // 5: ashlar.lifecycle.v1.Lifecycle.Drain:input_type -> ashlar.lifecycle.v1.DrainRequest
-	1, // 6: ashlar.lifecycle.v1.Lifecycle.Describe:output_type -> ashlar.lifecycle.v1.DescribeResponse
-	4, // 7: ashlar.lifecycle.v1.Lifecycle.Health:output_type -> ashlar.lifecycle.v1.HealthResponse
-	6, // 8: ashlar.lifecycle.v1.Lifecycle.Activate:output_type -> ashlar.lifecycle.v1.ActivateResponse
-	8, // 9: ashlar.lifecycle.v1.Lifecycle.Drain:output_type -> ashlar.lifecycle.v1.DrainResponse
-	6, // [6:10] is the sub-list for method output_type
-	2, // [2:6] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2,  // 0: ashlar.lifecycle.v1.DescribeResponse.provides:type_name -> ashlar.lifecycle.v1.Contract
+	21, // 1: ashlar.lifecycle.v1.DescribeResponse.started:type_name -> google.protobuf.Timestamp
+	11, // 2: ashlar.lifecycle.v1.RehearseResponse.outputs:type_name -> ashlar.lifecycle.v1.Output
+	20, // 3: ashlar.lifecycle.v1.ExportResponse.part:type_name -> ashlar.lifecycle.v1.Part
+	20, // 4: ashlar.lifecycle.v1.ImportRequest.part:type_name -> ashlar.lifecycle.v1.Part
+	0,  // 5: ashlar.lifecycle.v1.Lifecycle.Describe:input_type -> ashlar.lifecycle.v1.DescribeRequest
+	3,  // 6: ashlar.lifecycle.v1.Lifecycle.Health:input_type -> ashlar.lifecycle.v1.HealthRequest
+	5,  // 7: ashlar.lifecycle.v1.Lifecycle.Activate:input_type -> ashlar.lifecycle.v1.ActivateRequest
+	7,  // 8: ashlar.lifecycle.v1.Lifecycle.Drain:input_type -> ashlar.lifecycle.v1.DrainRequest
+	9,  // 9: ashlar.lifecycle.v1.Lifecycle.Rehearse:input_type -> ashlar.lifecycle.v1.RehearseRequest
+	12, // 10: ashlar.lifecycle.v1.Lifecycle.Freeze:input_type -> ashlar.lifecycle.v1.FreezeRequest
+	14, // 11: ashlar.lifecycle.v1.Lifecycle.Unfreeze:input_type -> ashlar.lifecycle.v1.UnfreezeRequest
+	16, // 12: ashlar.lifecycle.v1.Lifecycle.Export:input_type -> ashlar.lifecycle.v1.ExportRequest
+	18, // 13: ashlar.lifecycle.v1.Lifecycle.Import:input_type -> ashlar.lifecycle.v1.ImportRequest
+	1,  // 14: ashlar.lifecycle.v1.Lifecycle.Describe:output_type -> ashlar.lifecycle.v1.DescribeResponse
+	4,  // 15: ashlar.lifecycle.v1.Lifecycle.Health:output_type -> ashlar.lifecycle.v1.HealthResponse
+	6,  // 16: ashlar.lifecycle.v1.Lifecycle.Activate:output_type -> ashlar.lifecycle.v1.ActivateResponse
+	8,  // 17: ashlar.lifecycle.v1.Lifecycle.Drain:output_type -> ashlar.lifecycle.v1.DrainResponse
+	10, // 18: ashlar.lifecycle.v1.Lifecycle.Rehearse:output_type -> ashlar.lifecycle.v1.RehearseResponse
+	13, // 19: ashlar.lifecycle.v1.Lifecycle.Freeze:output_type -> ashlar.lifecycle.v1.FreezeResponse
+	15, // 20: ashlar.lifecycle.v1.Lifecycle.Unfreeze:output_type -> ashlar.lifecycle.v1.UnfreezeResponse
+	17, // 21: ashlar.lifecycle.v1.Lifecycle.Export:output_type -> ashlar.lifecycle.v1.ExportResponse
+	19, // 22: ashlar.lifecycle.v1.Lifecycle.Import:output_type -> ashlar.lifecycle.v1.ImportResponse
+	14, // [14:23] is the sub-list for method output_type
+	5,  // [5:14] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_ashlar_lifecycle_v1_lifecycle_proto_init() }
@@ -557,7 +1176,7 @@ func file_ashlar_lifecycle_v1_lifecycle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ashlar_lifecycle_v1_lifecycle_proto_rawDesc), len(file_ashlar_lifecycle_v1_lifecycle_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

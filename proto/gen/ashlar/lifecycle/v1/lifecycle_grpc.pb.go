@@ -23,6 +23,11 @@ const (
 	Lifecycle_Health_FullMethodName   = "/ashlar.lifecycle.v1.Lifecycle/Health"
 	Lifecycle_Activate_FullMethodName = "/ashlar.lifecycle.v1.Lifecycle/Activate"
 	Lifecycle_Drain_FullMethodName    = "/ashlar.lifecycle.v1.Lifecycle/Drain"
+	Lifecycle_Rehearse_FullMethodName = "/ashlar.lifecycle.v1.Lifecycle/Rehearse"
+	Lifecycle_Freeze_FullMethodName   = "/ashlar.lifecycle.v1.Lifecycle/Freeze"
+	Lifecycle_Unfreeze_FullMethodName = "/ashlar.lifecycle.v1.Lifecycle/Unfreeze"
+	Lifecycle_Export_FullMethodName   = "/ashlar.lifecycle.v1.Lifecycle/Export"
+	Lifecycle_Import_FullMethodName   = "/ashlar.lifecycle.v1.Lifecycle/Import"
 )
 
 // LifecycleClient is the client API for Lifecycle service.
@@ -43,6 +48,22 @@ type LifecycleClient interface {
 	// Drain asks the component to finish what it began, to accept nothing new and to exit. It returns
 	// when draining has begun; the process ends within the limit.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
+	// Rehearse says what the component would write if it were active, or what it does write when it is. A
+	// process without a token follows its inputs and writes nothing. The outputs of two versions can be compared.
+	// Level 2.
+	Rehearse(ctx context.Context, in *RehearseRequest, opts ...grpc.CallOption) (*RehearseResponse, error)
+	// Freeze makes the component take no new call and finish those in flight; connected clients are told to
+	// connect again and wait in the queue of the listening socket. Streams that only read go on. It returns when
+	// nothing that writes is under way. Freezing twice changes nothing. DEADLINE_EXCEEDED: something did not
+	// finish in time, and the component is as before. Level 2.
+	Freeze(ctx context.Context, in *FreezeRequest, opts ...grpc.CallOption) (*FreezeResponse, error)
+	// Unfreeze takes a freeze back; new calls are accepted again. Without a freeze it changes nothing. Level 2.
+	Unfreeze(ctx context.Context, in *UnfreezeRequest, opts ...grpc.CallOption) (*UnfreezeResponse, error)
+	// Export streams what a successor cannot derive from elsewhere, from a frozen component. Level 2.
+	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
+	// Import takes the predecessor's export, before Activate. FAILED_PRECONDITION: the component is active;
+	// INVALID_ARGUMENT: the export is of an epoch or form that it does not know. Level 2.
+	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportRequest, ImportResponse], error)
 }
 
 type lifecycleClient struct {
@@ -93,6 +114,68 @@ func (c *lifecycleClient) Drain(ctx context.Context, in *DrainRequest, opts ...g
 	return out, nil
 }
 
+func (c *lifecycleClient) Rehearse(ctx context.Context, in *RehearseRequest, opts ...grpc.CallOption) (*RehearseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RehearseResponse)
+	err := c.cc.Invoke(ctx, Lifecycle_Rehearse_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lifecycleClient) Freeze(ctx context.Context, in *FreezeRequest, opts ...grpc.CallOption) (*FreezeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FreezeResponse)
+	err := c.cc.Invoke(ctx, Lifecycle_Freeze_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lifecycleClient) Unfreeze(ctx context.Context, in *UnfreezeRequest, opts ...grpc.CallOption) (*UnfreezeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnfreezeResponse)
+	err := c.cc.Invoke(ctx, Lifecycle_Unfreeze_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lifecycleClient) Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Lifecycle_ServiceDesc.Streams[0], Lifecycle_Export_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportRequest, ExportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Lifecycle_ExportClient = grpc.ServerStreamingClient[ExportResponse]
+
+func (c *lifecycleClient) Import(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportRequest, ImportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Lifecycle_ServiceDesc.Streams[1], Lifecycle_Import_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportRequest, ImportResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Lifecycle_ImportClient = grpc.ClientStreamingClient[ImportRequest, ImportResponse]
+
 // LifecycleServer is the server API for Lifecycle service.
 // All implementations must embed UnimplementedLifecycleServer
 // for forward compatibility.
@@ -111,6 +194,22 @@ type LifecycleServer interface {
 	// Drain asks the component to finish what it began, to accept nothing new and to exit. It returns
 	// when draining has begun; the process ends within the limit.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
+	// Rehearse says what the component would write if it were active, or what it does write when it is. A
+	// process without a token follows its inputs and writes nothing. The outputs of two versions can be compared.
+	// Level 2.
+	Rehearse(context.Context, *RehearseRequest) (*RehearseResponse, error)
+	// Freeze makes the component take no new call and finish those in flight; connected clients are told to
+	// connect again and wait in the queue of the listening socket. Streams that only read go on. It returns when
+	// nothing that writes is under way. Freezing twice changes nothing. DEADLINE_EXCEEDED: something did not
+	// finish in time, and the component is as before. Level 2.
+	Freeze(context.Context, *FreezeRequest) (*FreezeResponse, error)
+	// Unfreeze takes a freeze back; new calls are accepted again. Without a freeze it changes nothing. Level 2.
+	Unfreeze(context.Context, *UnfreezeRequest) (*UnfreezeResponse, error)
+	// Export streams what a successor cannot derive from elsewhere, from a frozen component. Level 2.
+	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
+	// Import takes the predecessor's export, before Activate. FAILED_PRECONDITION: the component is active;
+	// INVALID_ARGUMENT: the export is of an epoch or form that it does not know. Level 2.
+	Import(grpc.ClientStreamingServer[ImportRequest, ImportResponse]) error
 	mustEmbedUnimplementedLifecycleServer()
 }
 
@@ -132,6 +231,21 @@ func (UnimplementedLifecycleServer) Activate(context.Context, *ActivateRequest) 
 }
 func (UnimplementedLifecycleServer) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
+}
+func (UnimplementedLifecycleServer) Rehearse(context.Context, *RehearseRequest) (*RehearseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rehearse not implemented")
+}
+func (UnimplementedLifecycleServer) Freeze(context.Context, *FreezeRequest) (*FreezeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Freeze not implemented")
+}
+func (UnimplementedLifecycleServer) Unfreeze(context.Context, *UnfreezeRequest) (*UnfreezeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Unfreeze not implemented")
+}
+func (UnimplementedLifecycleServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Export not implemented")
+}
+func (UnimplementedLifecycleServer) Import(grpc.ClientStreamingServer[ImportRequest, ImportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Import not implemented")
 }
 func (UnimplementedLifecycleServer) mustEmbedUnimplementedLifecycleServer() {}
 func (UnimplementedLifecycleServer) testEmbeddedByValue()                   {}
@@ -226,6 +340,78 @@ func _Lifecycle_Drain_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Lifecycle_Rehearse_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RehearseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LifecycleServer).Rehearse(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Lifecycle_Rehearse_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LifecycleServer).Rehearse(ctx, req.(*RehearseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Lifecycle_Freeze_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FreezeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LifecycleServer).Freeze(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Lifecycle_Freeze_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LifecycleServer).Freeze(ctx, req.(*FreezeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Lifecycle_Unfreeze_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnfreezeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LifecycleServer).Unfreeze(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Lifecycle_Unfreeze_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LifecycleServer).Unfreeze(ctx, req.(*UnfreezeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Lifecycle_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LifecycleServer).Export(m, &grpc.GenericServerStream[ExportRequest, ExportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Lifecycle_ExportServer = grpc.ServerStreamingServer[ExportResponse]
+
+func _Lifecycle_Import_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(LifecycleServer).Import(&grpc.GenericServerStream[ImportRequest, ImportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Lifecycle_ImportServer = grpc.ClientStreamingServer[ImportRequest, ImportResponse]
+
 // Lifecycle_ServiceDesc is the grpc.ServiceDesc for Lifecycle service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -249,7 +435,30 @@ var Lifecycle_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Drain",
 			Handler:    _Lifecycle_Drain_Handler,
 		},
+		{
+			MethodName: "Rehearse",
+			Handler:    _Lifecycle_Rehearse_Handler,
+		},
+		{
+			MethodName: "Freeze",
+			Handler:    _Lifecycle_Freeze_Handler,
+		},
+		{
+			MethodName: "Unfreeze",
+			Handler:    _Lifecycle_Unfreeze_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Export",
+			Handler:       _Lifecycle_Export_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Import",
+			Handler:       _Lifecycle_Import_Handler,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "ashlar/lifecycle/v1/lifecycle.proto",
 }

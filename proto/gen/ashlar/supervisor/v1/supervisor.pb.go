@@ -8,6 +8,7 @@ package supervisorv1
 
 import (
 	_ "github.com/ashlar-nos/ashlar/proto/gen/ashlar/contract/v1"
+	v1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/lifecycle/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -178,9 +179,21 @@ type ComponentStatus struct {
 	// adopted is true when the process is older than the supervisor.
 	Adopted bool `protobuf:"varint,15,opt,name=adopted,proto3" json:"adopted,omitempty"`
 	// memory_bytes is the resident set size.
-	MemoryBytes   uint64                 `protobuf:"varint,16,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
-	NextStart     *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=next_start,json=nextStart,proto3" json:"next_start,omitempty"`
-	Summary       string                 `protobuf:"bytes,18,opt,name=summary,proto3" json:"summary,omitempty"`
+	MemoryBytes uint64                 `protobuf:"varint,16,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	NextStart   *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=next_start,json=nextStart,proto3" json:"next_start,omitempty"`
+	Summary     string                 `protobuf:"bytes,18,opt,name=summary,proto3" json:"summary,omitempty"`
+	// digest of the package that runs, 64 hex digits; empty when the tree is not of a package. Level 2.
+	Digest string `protobuf:"bytes,19,opt,name=digest,proto3" json:"digest,omitempty"`
+	// tree is the directory it runs from. Level 2.
+	Tree string `protobuf:"bytes,20,opt,name=tree,proto3" json:"tree,omitempty"`
+	// candidate is the staged process, if there is one. Level 2.
+	Candidate *Candidate `protobuf:"bytes,21,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	// trial is present until the running version is confirmed. Level 2.
+	Trial *Trial `protobuf:"bytes,22,opt,name=trial,proto3" json:"trial,omitempty"`
+	// reversal is the newest return to an earlier version that the supervisor made by itself. Level 2.
+	Reversal *Reversal `protobuf:"bytes,23,opt,name=reversal,proto3" json:"reversal,omitempty"`
+	// draining is the process id of the version before, while it finishes what it began. Level 2.
+	Draining      int32 `protobuf:"varint,24,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,6 +354,272 @@ func (x *ComponentStatus) GetSummary() string {
 	return ""
 }
 
+func (x *ComponentStatus) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ComponentStatus) GetTree() string {
+	if x != nil {
+		return x.Tree
+	}
+	return ""
+}
+
+func (x *ComponentStatus) GetCandidate() *Candidate {
+	if x != nil {
+		return x.Candidate
+	}
+	return nil
+}
+
+func (x *ComponentStatus) GetTrial() *Trial {
+	if x != nil {
+		return x.Trial
+	}
+	return nil
+}
+
+func (x *ComponentStatus) GetReversal() *Reversal {
+	if x != nil {
+		return x.Reversal
+	}
+	return nil
+}
+
+func (x *ComponentStatus) GetDraining() int32 {
+	if x != nil {
+		return x.Draining
+	}
+	return 0
+}
+
+// Candidate is a version that runs beside the active one, without the right to write.
+type Candidate struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Digest  string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Pid     int32                  `protobuf:"varint,3,opt,name=pid,proto3" json:"pid,omitempty"`
+	Started *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started,proto3" json:"started,omitempty"`
+	// ended is empty while the process runs, then how it ended and its last words.
+	Ended string `protobuf:"bytes,5,opt,name=ended,proto3" json:"ended,omitempty"`
+	// provides is what the process says that it serves.
+	Provides      []*v1.Contract `protobuf:"bytes,6,rep,name=provides,proto3" json:"provides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Candidate) Reset() {
+	*x = Candidate{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Candidate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Candidate) ProtoMessage() {}
+
+func (x *Candidate) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
+func (*Candidate) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Candidate) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Candidate) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Candidate) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Candidate) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *Candidate) GetEnded() string {
+	if x != nil {
+		return x.Ended
+	}
+	return ""
+}
+
+func (x *Candidate) GetProvides() []*v1.Contract {
+	if x != nil {
+		return x.Provides
+	}
+	return nil
+}
+
+type Trial struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	PreviousVersion string                 `protobuf:"bytes,1,opt,name=previous_version,json=previousVersion,proto3" json:"previous_version,omitempty"`
+	PreviousDigest  string                 `protobuf:"bytes,2,opt,name=previous_digest,json=previousDigest,proto3" json:"previous_digest,omitempty"`
+	Since           *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Trial) Reset() {
+	*x = Trial{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trial) ProtoMessage() {}
+
+func (x *Trial) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trial.ProtoReflect.Descriptor instead.
+func (*Trial) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Trial) GetPreviousVersion() string {
+	if x != nil {
+		return x.PreviousVersion
+	}
+	return ""
+}
+
+func (x *Trial) GetPreviousDigest() string {
+	if x != nil {
+		return x.PreviousDigest
+	}
+	return ""
+}
+
+func (x *Trial) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+type Reversal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// from is the version that failed, to the one that runs again.
+	FromVersion   string                 `protobuf:"bytes,1,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
+	FromDigest    string                 `protobuf:"bytes,2,opt,name=from_digest,json=fromDigest,proto3" json:"from_digest,omitempty"`
+	ToVersion     string                 `protobuf:"bytes,3,opt,name=to_version,json=toVersion,proto3" json:"to_version,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reversal) Reset() {
+	*x = Reversal{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reversal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reversal) ProtoMessage() {}
+
+func (x *Reversal) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reversal.ProtoReflect.Descriptor instead.
+func (*Reversal) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Reversal) GetFromVersion() string {
+	if x != nil {
+		return x.FromVersion
+	}
+	return ""
+}
+
+func (x *Reversal) GetFromDigest() string {
+	if x != nil {
+		return x.FromDigest
+	}
+	return ""
+}
+
+func (x *Reversal) GetToVersion() string {
+	if x != nil {
+		return x.ToVersion
+	}
+	return ""
+}
+
+func (x *Reversal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Reversal) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 type ListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -349,7 +628,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[1]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +640,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[1]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +653,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{1}
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{4}
 }
 
 type ListResponse struct {
@@ -382,13 +661,15 @@ type ListResponse struct {
 	Components        []*ComponentStatus     `protobuf:"bytes,1,rep,name=components,proto3" json:"components,omitempty"`
 	SupervisorStarted *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=supervisor_started,json=supervisorStarted,proto3" json:"supervisor_started,omitempty"`
 	SupervisorVersion string                 `protobuf:"bytes,3,opt,name=supervisor_version,json=supervisorVersion,proto3" json:"supervisor_version,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// supervisor_digest is as ComponentStatus.digest. Level 2.
+	SupervisorDigest string `protobuf:"bytes,4,opt,name=supervisor_digest,json=supervisorDigest,proto3" json:"supervisor_digest,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[2]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +681,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[2]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +694,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{2}
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListResponse) GetComponents() []*ComponentStatus {
@@ -437,6 +718,13 @@ func (x *ListResponse) GetSupervisorVersion() string {
 	return ""
 }
 
+func (x *ListResponse) GetSupervisorDigest() string {
+	if x != nil {
+		return x.SupervisorDigest
+	}
+	return ""
+}
+
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -445,7 +733,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[3]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +745,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[3]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +758,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{3}
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{6}
 }
 
 type WatchResponse struct {
@@ -483,7 +771,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[4]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +783,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[4]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +796,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{4}
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WatchResponse) GetComponent() *ComponentStatus {
@@ -534,7 +822,7 @@ type RestartRequest struct {
 
 func (x *RestartRequest) Reset() {
 	*x = RestartRequest{}
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[5]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +834,7 @@ func (x *RestartRequest) String() string {
 func (*RestartRequest) ProtoMessage() {}
 
 func (x *RestartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[5]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +847,7 @@ func (x *RestartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartRequest.ProtoReflect.Descriptor instead.
 func (*RestartRequest) Descriptor() ([]byte, []int) {
-	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{5}
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RestartRequest) GetComponent() string {
@@ -578,7 +866,7 @@ type RestartResponse struct {
 
 func (x *RestartResponse) Reset() {
 	*x = RestartResponse{}
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[6]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +878,7 @@ func (x *RestartResponse) String() string {
 func (*RestartResponse) ProtoMessage() {}
 
 func (x *RestartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[6]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +891,7 @@ func (x *RestartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartResponse.ProtoReflect.Descriptor instead.
 func (*RestartResponse) Descriptor() ([]byte, []int) {
-	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{6}
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RestartResponse) GetComponent() *ComponentStatus {
@@ -626,7 +914,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[7]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +926,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[7]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +939,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{7}
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LogsRequest) GetComponent() string {
@@ -686,7 +974,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[8]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +986,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[8]
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +999,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{8}
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LogsResponse) GetComponent() string {
@@ -728,11 +1016,606 @@ func (x *LogsResponse) GetLine() string {
 	return ""
 }
 
+type StageRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Component string                 `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
+	// tree is the absolute path of a directory with component.yaml and bin/. The last element of a package's tree
+	// in the store is its digest.
+	Tree string `protobuf:"bytes,2,opt,name=tree,proto3" json:"tree,omitempty"`
+	// limit_ms bounds the time to the first answer; 0 means the manifest's health.start.
+	LimitMs       uint32 `protobuf:"varint,3,opt,name=limit_ms,json=limitMs,proto3" json:"limit_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StageRequest) Reset() {
+	*x = StageRequest{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StageRequest) ProtoMessage() {}
+
+func (x *StageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StageRequest.ProtoReflect.Descriptor instead.
+func (*StageRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StageRequest) GetComponent() string {
+	if x != nil {
+		return x.Component
+	}
+	return ""
+}
+
+func (x *StageRequest) GetTree() string {
+	if x != nil {
+		return x.Tree
+	}
+	return ""
+}
+
+func (x *StageRequest) GetLimitMs() uint32 {
+	if x != nil {
+		return x.LimitMs
+	}
+	return 0
+}
+
+type StageResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Candidate     *Candidate             `protobuf:"bytes,1,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StageResponse) Reset() {
+	*x = StageResponse{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StageResponse) ProtoMessage() {}
+
+func (x *StageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StageResponse.ProtoReflect.Descriptor instead.
+func (*StageResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StageResponse) GetCandidate() *Candidate {
+	if x != nil {
+		return x.Candidate
+	}
+	return nil
+}
+
+type RehearseRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Component string                 `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
+	// limit_ms bounds the wait for either answer; 0 means 2,000.
+	LimitMs       uint32 `protobuf:"varint,2,opt,name=limit_ms,json=limitMs,proto3" json:"limit_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RehearseRequest) Reset() {
+	*x = RehearseRequest{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RehearseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RehearseRequest) ProtoMessage() {}
+
+func (x *RehearseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RehearseRequest.ProtoReflect.Descriptor instead.
+func (*RehearseRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RehearseRequest) GetComponent() string {
+	if x != nil {
+		return x.Component
+	}
+	return ""
+}
+
+func (x *RehearseRequest) GetLimitMs() uint32 {
+	if x != nil {
+		return x.LimitMs
+	}
+	return 0
+}
+
+type RehearseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// running is absent when no version runs; a version of level 1 has no outputs to show.
+	Running       *v1.RehearseResponse `protobuf:"bytes,1,opt,name=running,proto3" json:"running,omitempty"`
+	Candidate     *v1.RehearseResponse `protobuf:"bytes,2,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RehearseResponse) Reset() {
+	*x = RehearseResponse{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RehearseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RehearseResponse) ProtoMessage() {}
+
+func (x *RehearseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RehearseResponse.ProtoReflect.Descriptor instead.
+func (*RehearseResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RehearseResponse) GetRunning() *v1.RehearseResponse {
+	if x != nil {
+		return x.Running
+	}
+	return nil
+}
+
+func (x *RehearseResponse) GetCandidate() *v1.RehearseResponse {
+	if x != nil {
+		return x.Candidate
+	}
+	return nil
+}
+
+type CutoverRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Component string                 `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
+	// digest of the staged version, so that nothing else is cut over to.
+	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	// freeze_limit_ms bounds the time until the old version is frozen or gone; 0 means 1,000. Past it the old one
+	// goes on, or, where only a dead process cannot write, is killed.
+	FreezeLimitMs uint32 `protobuf:"varint,3,opt,name=freeze_limit_ms,json=freezeLimitMs,proto3" json:"freeze_limit_ms,omitempty"`
+	// ready_limit_ms bounds the time from the activation until the new version is ready; 0 means 10,000.
+	ReadyLimitMs  uint32 `protobuf:"varint,4,opt,name=ready_limit_ms,json=readyLimitMs,proto3" json:"ready_limit_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutoverRequest) Reset() {
+	*x = CutoverRequest{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutoverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutoverRequest) ProtoMessage() {}
+
+func (x *CutoverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutoverRequest.ProtoReflect.Descriptor instead.
+func (*CutoverRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CutoverRequest) GetComponent() string {
+	if x != nil {
+		return x.Component
+	}
+	return ""
+}
+
+func (x *CutoverRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *CutoverRequest) GetFreezeLimitMs() uint32 {
+	if x != nil {
+		return x.FreezeLimitMs
+	}
+	return 0
+}
+
+func (x *CutoverRequest) GetReadyLimitMs() uint32 {
+	if x != nil {
+		return x.ReadyLimitMs
+	}
+	return 0
+}
+
+type CutoverResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// frozen_us is how long nobody took calls, in microseconds; ready_after_us from the activation until ready.
+	FrozenUs     uint64 `protobuf:"varint,1,opt,name=frozen_us,json=frozenUs,proto3" json:"frozen_us,omitempty"`
+	ReadyAfterUs uint64 `protobuf:"varint,2,opt,name=ready_after_us,json=readyAfterUs,proto3" json:"ready_after_us,omitempty"`
+	FencingToken uint64 `protobuf:"varint,3,opt,name=fencing_token,json=fencingToken,proto3" json:"fencing_token,omitempty"`
+	// unchanged: the digest ran already.
+	Unchanged     bool `protobuf:"varint,4,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutoverResponse) Reset() {
+	*x = CutoverResponse{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutoverResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutoverResponse) ProtoMessage() {}
+
+func (x *CutoverResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutoverResponse.ProtoReflect.Descriptor instead.
+func (*CutoverResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CutoverResponse) GetFrozenUs() uint64 {
+	if x != nil {
+		return x.FrozenUs
+	}
+	return 0
+}
+
+func (x *CutoverResponse) GetReadyAfterUs() uint64 {
+	if x != nil {
+		return x.ReadyAfterUs
+	}
+	return 0
+}
+
+func (x *CutoverResponse) GetFencingToken() uint64 {
+	if x != nil {
+		return x.FencingToken
+	}
+	return 0
+}
+
+func (x *CutoverResponse) GetUnchanged() bool {
+	if x != nil {
+		return x.Unchanged
+	}
+	return false
+}
+
+type DiscardRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Component     string                 `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscardRequest) Reset() {
+	*x = DiscardRequest{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscardRequest) ProtoMessage() {}
+
+func (x *DiscardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscardRequest.ProtoReflect.Descriptor instead.
+func (*DiscardRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DiscardRequest) GetComponent() string {
+	if x != nil {
+		return x.Component
+	}
+	return ""
+}
+
+type DiscardResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscardResponse) Reset() {
+	*x = DiscardResponse{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscardResponse) ProtoMessage() {}
+
+func (x *DiscardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscardResponse.ProtoReflect.Descriptor instead.
+func (*DiscardResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{19}
+}
+
+type ConfirmRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Component     string                 `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmRequest) Reset() {
+	*x = ConfirmRequest{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmRequest) ProtoMessage() {}
+
+func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ConfirmRequest) GetComponent() string {
+	if x != nil {
+		return x.Component
+	}
+	return ""
+}
+
+type ConfirmResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmResponse) Reset() {
+	*x = ConfirmResponse{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmResponse) ProtoMessage() {}
+
+func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{21}
+}
+
+type RemoveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Component     string                 `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRequest) Reset() {
+	*x = RemoveRequest{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRequest) ProtoMessage() {}
+
+func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
+func (*RemoveRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RemoveRequest) GetComponent() string {
+	if x != nil {
+		return x.Component
+	}
+	return ""
+}
+
+type RemoveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveResponse) Reset() {
+	*x = RemoveResponse{}
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveResponse) ProtoMessage() {}
+
+func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_supervisor_v1_supervisor_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
+func (*RemoveResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP(), []int{23}
+}
+
 var File_ashlar_supervisor_v1_supervisor_proto protoreflect.FileDescriptor
 
 const file_ashlar_supervisor_v1_supervisor_proto_rawDesc = "" +
 	"\n" +
-	"%ashlar/supervisor/v1/supervisor.proto\x12\x14ashlar.supervisor.v1\x1a!ashlar/contract/v1/contract.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x04\n" +
+	"%ashlar/supervisor/v1/supervisor.proto\x12\x14ashlar.supervisor.v1\x1a!ashlar/contract/v1/contract.proto\x1a#ashlar/lifecycle/v1/lifecycle.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\x06\n" +
 	"\x0fComponentStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06daemon\x18\x02 \x01(\tR\x06daemon\x12\x18\n" +
@@ -754,14 +1637,40 @@ const file_ashlar_supervisor_v1_supervisor_proto_rawDesc = "" +
 	"\fmemory_bytes\x18\x10 \x01(\x04R\vmemoryBytes\x129\n" +
 	"\n" +
 	"next_start\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\tnextStart\x12\x18\n" +
-	"\asummary\x18\x12 \x01(\tR\asummary\"\r\n" +
-	"\vListRequest\"\xcf\x01\n" +
+	"\asummary\x18\x12 \x01(\tR\asummary\x12\x16\n" +
+	"\x06digest\x18\x13 \x01(\tR\x06digest\x12\x12\n" +
+	"\x04tree\x18\x14 \x01(\tR\x04tree\x12=\n" +
+	"\tcandidate\x18\x15 \x01(\v2\x1f.ashlar.supervisor.v1.CandidateR\tcandidate\x121\n" +
+	"\x05trial\x18\x16 \x01(\v2\x1b.ashlar.supervisor.v1.TrialR\x05trial\x12:\n" +
+	"\breversal\x18\x17 \x01(\v2\x1e.ashlar.supervisor.v1.ReversalR\breversal\x12\x1a\n" +
+	"\bdraining\x18\x18 \x01(\x05R\bdraining\"\xd6\x01\n" +
+	"\tCandidate\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x10\n" +
+	"\x03pid\x18\x03 \x01(\x05R\x03pid\x124\n" +
+	"\astarted\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x14\n" +
+	"\x05ended\x18\x05 \x01(\tR\x05ended\x129\n" +
+	"\bprovides\x18\x06 \x03(\v2\x1d.ashlar.lifecycle.v1.ContractR\bprovides\"\x8d\x01\n" +
+	"\x05Trial\x12)\n" +
+	"\x10previous_version\x18\x01 \x01(\tR\x0fpreviousVersion\x12'\n" +
+	"\x0fprevious_digest\x18\x02 \x01(\tR\x0epreviousDigest\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xb1\x01\n" +
+	"\bReversal\x12!\n" +
+	"\ffrom_version\x18\x01 \x01(\tR\vfromVersion\x12\x1f\n" +
+	"\vfrom_digest\x18\x02 \x01(\tR\n" +
+	"fromDigest\x12\x1d\n" +
+	"\n" +
+	"to_version\x18\x03 \x01(\tR\ttoVersion\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12*\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\r\n" +
+	"\vListRequest\"\xfc\x01\n" +
 	"\fListResponse\x12E\n" +
 	"\n" +
 	"components\x18\x01 \x03(\v2%.ashlar.supervisor.v1.ComponentStatusR\n" +
 	"components\x12I\n" +
 	"\x12supervisor_started\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x11supervisorStarted\x12-\n" +
-	"\x12supervisor_version\x18\x03 \x01(\tR\x11supervisorVersion\"\x0e\n" +
+	"\x12supervisor_version\x18\x03 \x01(\tR\x11supervisorVersion\x12+\n" +
+	"\x11supervisor_digest\x18\x04 \x01(\tR\x10supervisorDigest\"\x0e\n" +
 	"\fWatchRequest\"l\n" +
 	"\rWatchResponse\x12C\n" +
 	"\tcomponent\x18\x01 \x01(\v2%.ashlar.supervisor.v1.ComponentStatusR\tcomponent\x12\x16\n" +
@@ -776,7 +1685,38 @@ const file_ashlar_supervisor_v1_supervisor_proto_rawDesc = "" +
 	"\x06follow\x18\x03 \x01(\bR\x06follow\"@\n" +
 	"\fLogsResponse\x12\x1c\n" +
 	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x12\n" +
-	"\x04line\x18\x02 \x01(\tR\x04line*\xa3\x01\n" +
+	"\x04line\x18\x02 \x01(\tR\x04line\"[\n" +
+	"\fStageRequest\x12\x1c\n" +
+	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x12\n" +
+	"\x04tree\x18\x02 \x01(\tR\x04tree\x12\x19\n" +
+	"\blimit_ms\x18\x03 \x01(\rR\alimitMs\"N\n" +
+	"\rStageResponse\x12=\n" +
+	"\tcandidate\x18\x01 \x01(\v2\x1f.ashlar.supervisor.v1.CandidateR\tcandidate\"J\n" +
+	"\x0fRehearseRequest\x12\x1c\n" +
+	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x19\n" +
+	"\blimit_ms\x18\x02 \x01(\rR\alimitMs\"\x98\x01\n" +
+	"\x10RehearseResponse\x12?\n" +
+	"\arunning\x18\x01 \x01(\v2%.ashlar.lifecycle.v1.RehearseResponseR\arunning\x12C\n" +
+	"\tcandidate\x18\x02 \x01(\v2%.ashlar.lifecycle.v1.RehearseResponseR\tcandidate\"\x94\x01\n" +
+	"\x0eCutoverRequest\x12\x1c\n" +
+	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12&\n" +
+	"\x0ffreeze_limit_ms\x18\x03 \x01(\rR\rfreezeLimitMs\x12$\n" +
+	"\x0eready_limit_ms\x18\x04 \x01(\rR\freadyLimitMs\"\x97\x01\n" +
+	"\x0fCutoverResponse\x12\x1b\n" +
+	"\tfrozen_us\x18\x01 \x01(\x04R\bfrozenUs\x12$\n" +
+	"\x0eready_after_us\x18\x02 \x01(\x04R\freadyAfterUs\x12#\n" +
+	"\rfencing_token\x18\x03 \x01(\x04R\ffencingToken\x12\x1c\n" +
+	"\tunchanged\x18\x04 \x01(\bR\tunchanged\".\n" +
+	"\x0eDiscardRequest\x12\x1c\n" +
+	"\tcomponent\x18\x01 \x01(\tR\tcomponent\"\x11\n" +
+	"\x0fDiscardResponse\".\n" +
+	"\x0eConfirmRequest\x12\x1c\n" +
+	"\tcomponent\x18\x01 \x01(\tR\tcomponent\"\x11\n" +
+	"\x0fConfirmResponse\"-\n" +
+	"\rRemoveRequest\x12\x1c\n" +
+	"\tcomponent\x18\x01 \x01(\tR\tcomponent\"\x10\n" +
+	"\x0eRemoveResponse*\xa3\x01\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_WAITING\x10\x01\x12\x12\n" +
@@ -794,13 +1734,19 @@ const file_ashlar_supervisor_v1_supervisor_proto_rawDesc = "" +
 	"\x0eCAUSE_OPERATOR\x10\x03\x12\x12\n" +
 	"\x0eCAUSE_LIVENESS\x10\x04\x12\x11\n" +
 	"\rCAUSE_UPGRADE\x10\x05\x12\x17\n" +
-	"\x13CAUSE_OUT_OF_MEMORY\x10\x062\xd8\x02\n" +
+	"\x13CAUSE_OUT_OF_MEMORY\x10\x062\xe2\x06\n" +
 	"\n" +
 	"Supervisor\x12M\n" +
 	"\x04List\x12!.ashlar.supervisor.v1.ListRequest\x1a\".ashlar.supervisor.v1.ListResponse\x12R\n" +
 	"\x05Watch\x12\".ashlar.supervisor.v1.WatchRequest\x1a#.ashlar.supervisor.v1.WatchResponse0\x01\x12V\n" +
 	"\aRestart\x12$.ashlar.supervisor.v1.RestartRequest\x1a%.ashlar.supervisor.v1.RestartResponse\x12O\n" +
-	"\x04Logs\x12!.ashlar.supervisor.v1.LogsRequest\x1a\".ashlar.supervisor.v1.LogsResponse0\x01BN\xa8\xed\x18\x01ZHgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1;supervisorv1b\x06proto3"
+	"\x04Logs\x12!.ashlar.supervisor.v1.LogsRequest\x1a\".ashlar.supervisor.v1.LogsResponse0\x01\x12P\n" +
+	"\x05Stage\x12\".ashlar.supervisor.v1.StageRequest\x1a#.ashlar.supervisor.v1.StageResponse\x12Y\n" +
+	"\bRehearse\x12%.ashlar.supervisor.v1.RehearseRequest\x1a&.ashlar.supervisor.v1.RehearseResponse\x12V\n" +
+	"\aCutover\x12$.ashlar.supervisor.v1.CutoverRequest\x1a%.ashlar.supervisor.v1.CutoverResponse\x12V\n" +
+	"\aDiscard\x12$.ashlar.supervisor.v1.DiscardRequest\x1a%.ashlar.supervisor.v1.DiscardResponse\x12V\n" +
+	"\aConfirm\x12$.ashlar.supervisor.v1.ConfirmRequest\x1a%.ashlar.supervisor.v1.ConfirmResponse\x12S\n" +
+	"\x06Remove\x12#.ashlar.supervisor.v1.RemoveRequest\x1a$.ashlar.supervisor.v1.RemoveResponseBN\xa8\xed\x18\x02ZHgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1;supervisorv1b\x06proto3"
 
 var (
 	file_ashlar_supervisor_v1_supervisor_proto_rawDescOnce sync.Once
@@ -815,43 +1761,82 @@ func file_ashlar_supervisor_v1_supervisor_proto_rawDescGZIP() []byte {
 }
 
 var file_ashlar_supervisor_v1_supervisor_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ashlar_supervisor_v1_supervisor_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_ashlar_supervisor_v1_supervisor_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_ashlar_supervisor_v1_supervisor_proto_goTypes = []any{
 	(Phase)(0),                    // 0: ashlar.supervisor.v1.Phase
 	(Cause)(0),                    // 1: ashlar.supervisor.v1.Cause
 	(*ComponentStatus)(nil),       // 2: ashlar.supervisor.v1.ComponentStatus
-	(*ListRequest)(nil),           // 3: ashlar.supervisor.v1.ListRequest
-	(*ListResponse)(nil),          // 4: ashlar.supervisor.v1.ListResponse
-	(*WatchRequest)(nil),          // 5: ashlar.supervisor.v1.WatchRequest
-	(*WatchResponse)(nil),         // 6: ashlar.supervisor.v1.WatchResponse
-	(*RestartRequest)(nil),        // 7: ashlar.supervisor.v1.RestartRequest
-	(*RestartResponse)(nil),       // 8: ashlar.supervisor.v1.RestartResponse
-	(*LogsRequest)(nil),           // 9: ashlar.supervisor.v1.LogsRequest
-	(*LogsResponse)(nil),          // 10: ashlar.supervisor.v1.LogsResponse
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*Candidate)(nil),             // 3: ashlar.supervisor.v1.Candidate
+	(*Trial)(nil),                 // 4: ashlar.supervisor.v1.Trial
+	(*Reversal)(nil),              // 5: ashlar.supervisor.v1.Reversal
+	(*ListRequest)(nil),           // 6: ashlar.supervisor.v1.ListRequest
+	(*ListResponse)(nil),          // 7: ashlar.supervisor.v1.ListResponse
+	(*WatchRequest)(nil),          // 8: ashlar.supervisor.v1.WatchRequest
+	(*WatchResponse)(nil),         // 9: ashlar.supervisor.v1.WatchResponse
+	(*RestartRequest)(nil),        // 10: ashlar.supervisor.v1.RestartRequest
+	(*RestartResponse)(nil),       // 11: ashlar.supervisor.v1.RestartResponse
+	(*LogsRequest)(nil),           // 12: ashlar.supervisor.v1.LogsRequest
+	(*LogsResponse)(nil),          // 13: ashlar.supervisor.v1.LogsResponse
+	(*StageRequest)(nil),          // 14: ashlar.supervisor.v1.StageRequest
+	(*StageResponse)(nil),         // 15: ashlar.supervisor.v1.StageResponse
+	(*RehearseRequest)(nil),       // 16: ashlar.supervisor.v1.RehearseRequest
+	(*RehearseResponse)(nil),      // 17: ashlar.supervisor.v1.RehearseResponse
+	(*CutoverRequest)(nil),        // 18: ashlar.supervisor.v1.CutoverRequest
+	(*CutoverResponse)(nil),       // 19: ashlar.supervisor.v1.CutoverResponse
+	(*DiscardRequest)(nil),        // 20: ashlar.supervisor.v1.DiscardRequest
+	(*DiscardResponse)(nil),       // 21: ashlar.supervisor.v1.DiscardResponse
+	(*ConfirmRequest)(nil),        // 22: ashlar.supervisor.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),       // 23: ashlar.supervisor.v1.ConfirmResponse
+	(*RemoveRequest)(nil),         // 24: ashlar.supervisor.v1.RemoveRequest
+	(*RemoveResponse)(nil),        // 25: ashlar.supervisor.v1.RemoveResponse
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*v1.Contract)(nil),           // 27: ashlar.lifecycle.v1.Contract
+	(*v1.RehearseResponse)(nil),   // 28: ashlar.lifecycle.v1.RehearseResponse
 }
 var file_ashlar_supervisor_v1_supervisor_proto_depIdxs = []int32{
 	0,  // 0: ashlar.supervisor.v1.ComponentStatus.phase:type_name -> ashlar.supervisor.v1.Phase
-	11, // 1: ashlar.supervisor.v1.ComponentStatus.started:type_name -> google.protobuf.Timestamp
+	26, // 1: ashlar.supervisor.v1.ComponentStatus.started:type_name -> google.protobuf.Timestamp
 	1,  // 2: ashlar.supervisor.v1.ComponentStatus.last_cause:type_name -> ashlar.supervisor.v1.Cause
-	11, // 3: ashlar.supervisor.v1.ComponentStatus.next_start:type_name -> google.protobuf.Timestamp
-	2,  // 4: ashlar.supervisor.v1.ListResponse.components:type_name -> ashlar.supervisor.v1.ComponentStatus
-	11, // 5: ashlar.supervisor.v1.ListResponse.supervisor_started:type_name -> google.protobuf.Timestamp
-	2,  // 6: ashlar.supervisor.v1.WatchResponse.component:type_name -> ashlar.supervisor.v1.ComponentStatus
-	2,  // 7: ashlar.supervisor.v1.RestartResponse.component:type_name -> ashlar.supervisor.v1.ComponentStatus
-	3,  // 8: ashlar.supervisor.v1.Supervisor.List:input_type -> ashlar.supervisor.v1.ListRequest
-	5,  // 9: ashlar.supervisor.v1.Supervisor.Watch:input_type -> ashlar.supervisor.v1.WatchRequest
-	7,  // 10: ashlar.supervisor.v1.Supervisor.Restart:input_type -> ashlar.supervisor.v1.RestartRequest
-	9,  // 11: ashlar.supervisor.v1.Supervisor.Logs:input_type -> ashlar.supervisor.v1.LogsRequest
-	4,  // 12: ashlar.supervisor.v1.Supervisor.List:output_type -> ashlar.supervisor.v1.ListResponse
-	6,  // 13: ashlar.supervisor.v1.Supervisor.Watch:output_type -> ashlar.supervisor.v1.WatchResponse
-	8,  // 14: ashlar.supervisor.v1.Supervisor.Restart:output_type -> ashlar.supervisor.v1.RestartResponse
-	10, // 15: ashlar.supervisor.v1.Supervisor.Logs:output_type -> ashlar.supervisor.v1.LogsResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	26, // 3: ashlar.supervisor.v1.ComponentStatus.next_start:type_name -> google.protobuf.Timestamp
+	3,  // 4: ashlar.supervisor.v1.ComponentStatus.candidate:type_name -> ashlar.supervisor.v1.Candidate
+	4,  // 5: ashlar.supervisor.v1.ComponentStatus.trial:type_name -> ashlar.supervisor.v1.Trial
+	5,  // 6: ashlar.supervisor.v1.ComponentStatus.reversal:type_name -> ashlar.supervisor.v1.Reversal
+	26, // 7: ashlar.supervisor.v1.Candidate.started:type_name -> google.protobuf.Timestamp
+	27, // 8: ashlar.supervisor.v1.Candidate.provides:type_name -> ashlar.lifecycle.v1.Contract
+	26, // 9: ashlar.supervisor.v1.Trial.since:type_name -> google.protobuf.Timestamp
+	26, // 10: ashlar.supervisor.v1.Reversal.at:type_name -> google.protobuf.Timestamp
+	2,  // 11: ashlar.supervisor.v1.ListResponse.components:type_name -> ashlar.supervisor.v1.ComponentStatus
+	26, // 12: ashlar.supervisor.v1.ListResponse.supervisor_started:type_name -> google.protobuf.Timestamp
+	2,  // 13: ashlar.supervisor.v1.WatchResponse.component:type_name -> ashlar.supervisor.v1.ComponentStatus
+	2,  // 14: ashlar.supervisor.v1.RestartResponse.component:type_name -> ashlar.supervisor.v1.ComponentStatus
+	3,  // 15: ashlar.supervisor.v1.StageResponse.candidate:type_name -> ashlar.supervisor.v1.Candidate
+	28, // 16: ashlar.supervisor.v1.RehearseResponse.running:type_name -> ashlar.lifecycle.v1.RehearseResponse
+	28, // 17: ashlar.supervisor.v1.RehearseResponse.candidate:type_name -> ashlar.lifecycle.v1.RehearseResponse
+	6,  // 18: ashlar.supervisor.v1.Supervisor.List:input_type -> ashlar.supervisor.v1.ListRequest
+	8,  // 19: ashlar.supervisor.v1.Supervisor.Watch:input_type -> ashlar.supervisor.v1.WatchRequest
+	10, // 20: ashlar.supervisor.v1.Supervisor.Restart:input_type -> ashlar.supervisor.v1.RestartRequest
+	12, // 21: ashlar.supervisor.v1.Supervisor.Logs:input_type -> ashlar.supervisor.v1.LogsRequest
+	14, // 22: ashlar.supervisor.v1.Supervisor.Stage:input_type -> ashlar.supervisor.v1.StageRequest
+	16, // 23: ashlar.supervisor.v1.Supervisor.Rehearse:input_type -> ashlar.supervisor.v1.RehearseRequest
+	18, // 24: ashlar.supervisor.v1.Supervisor.Cutover:input_type -> ashlar.supervisor.v1.CutoverRequest
+	20, // 25: ashlar.supervisor.v1.Supervisor.Discard:input_type -> ashlar.supervisor.v1.DiscardRequest
+	22, // 26: ashlar.supervisor.v1.Supervisor.Confirm:input_type -> ashlar.supervisor.v1.ConfirmRequest
+	24, // 27: ashlar.supervisor.v1.Supervisor.Remove:input_type -> ashlar.supervisor.v1.RemoveRequest
+	7,  // 28: ashlar.supervisor.v1.Supervisor.List:output_type -> ashlar.supervisor.v1.ListResponse
+	9,  // 29: ashlar.supervisor.v1.Supervisor.Watch:output_type -> ashlar.supervisor.v1.WatchResponse
+	11, // 30: ashlar.supervisor.v1.Supervisor.Restart:output_type -> ashlar.supervisor.v1.RestartResponse
+	13, // 31: ashlar.supervisor.v1.Supervisor.Logs:output_type -> ashlar.supervisor.v1.LogsResponse
+	15, // 32: ashlar.supervisor.v1.Supervisor.Stage:output_type -> ashlar.supervisor.v1.StageResponse
+	17, // 33: ashlar.supervisor.v1.Supervisor.Rehearse:output_type -> ashlar.supervisor.v1.RehearseResponse
+	19, // 34: ashlar.supervisor.v1.Supervisor.Cutover:output_type -> ashlar.supervisor.v1.CutoverResponse
+	21, // 35: ashlar.supervisor.v1.Supervisor.Discard:output_type -> ashlar.supervisor.v1.DiscardResponse
+	23, // 36: ashlar.supervisor.v1.Supervisor.Confirm:output_type -> ashlar.supervisor.v1.ConfirmResponse
+	25, // 37: ashlar.supervisor.v1.Supervisor.Remove:output_type -> ashlar.supervisor.v1.RemoveResponse
+	28, // [28:38] is the sub-list for method output_type
+	18, // [18:28] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_ashlar_supervisor_v1_supervisor_proto_init() }
@@ -865,7 +1850,7 @@ func file_ashlar_supervisor_v1_supervisor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ashlar_supervisor_v1_supervisor_proto_rawDesc), len(file_ashlar_supervisor_v1_supervisor_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   9,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

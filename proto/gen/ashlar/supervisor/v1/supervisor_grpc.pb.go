@@ -19,10 +19,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Supervisor_List_FullMethodName    = "/ashlar.supervisor.v1.Supervisor/List"
-	Supervisor_Watch_FullMethodName   = "/ashlar.supervisor.v1.Supervisor/Watch"
-	Supervisor_Restart_FullMethodName = "/ashlar.supervisor.v1.Supervisor/Restart"
-	Supervisor_Logs_FullMethodName    = "/ashlar.supervisor.v1.Supervisor/Logs"
+	Supervisor_List_FullMethodName     = "/ashlar.supervisor.v1.Supervisor/List"
+	Supervisor_Watch_FullMethodName    = "/ashlar.supervisor.v1.Supervisor/Watch"
+	Supervisor_Restart_FullMethodName  = "/ashlar.supervisor.v1.Supervisor/Restart"
+	Supervisor_Logs_FullMethodName     = "/ashlar.supervisor.v1.Supervisor/Logs"
+	Supervisor_Stage_FullMethodName    = "/ashlar.supervisor.v1.Supervisor/Stage"
+	Supervisor_Rehearse_FullMethodName = "/ashlar.supervisor.v1.Supervisor/Rehearse"
+	Supervisor_Cutover_FullMethodName  = "/ashlar.supervisor.v1.Supervisor/Cutover"
+	Supervisor_Discard_FullMethodName  = "/ashlar.supervisor.v1.Supervisor/Discard"
+	Supervisor_Confirm_FullMethodName  = "/ashlar.supervisor.v1.Supervisor/Confirm"
+	Supervisor_Remove_FullMethodName   = "/ashlar.supervisor.v1.Supervisor/Remove"
 )
 
 // SupervisorClient is the client API for Supervisor service.
@@ -41,6 +47,31 @@ type SupervisorClient interface {
 	Restart(ctx context.Context, in *RestartRequest, opts ...grpc.CallOption) (*RestartResponse, error)
 	// Logs streams log lines of one component or of all, oldest first.
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogsResponse], error)
+	// Stage starts another version of a component beside the running one, without a token: it follows its inputs
+	// and writes nothing. It returns when the new process has answered and serves the contracts of its manifest. An
+	// earlier candidate of the component is discarded first; the same digest again changes nothing. A component
+	// that does not run yet can be staged too. Of the supervisor itself, it proves that the new program can take
+	// over. Level 2.
+	//
+	// Errors: INVALID_ARGUMENT for a tree that is no such component, FAILED_PRECONDITION when the new process
+	// died or serves something else than its manifest says, DEADLINE_EXCEEDED when it does not answer in time.
+	Stage(ctx context.Context, in *StageRequest, opts ...grpc.CallOption) (*StageResponse, error)
+	// Rehearse returns what the running version and the staged one would write. Level 2.
+	Rehearse(ctx context.Context, in *RehearseRequest, opts ...grpc.CallOption) (*RehearseResponse, error)
+	// Cutover makes the staged version the running one: freeze, hand over what the manifest's handover mode says,
+	// move the token, activate, drain the old one. It returns when the new one is ready. On an error the old version
+	// runs as before, or is started again; the message says which. When the staged digest runs already,
+	// nothing changes. The new version is on trial until Confirm: when its process ends by itself, the supervisor
+	// goes back to the previous version at once. Of the supervisor itself, Cutover returns before the new program
+	// takes this one's place; List then tells. Level 2.
+	Cutover(ctx context.Context, in *CutoverRequest, opts ...grpc.CallOption) (*CutoverResponse, error)
+	// Discard ends a staged process that was not cut over to. Without one nothing changes. Level 2.
+	Discard(ctx context.Context, in *DiscardRequest, opts ...grpc.CallOption) (*DiscardResponse, error)
+	// Confirm ends a trial: from now on a crash is answered by a restart of the same version. Level 2.
+	Confirm(ctx context.Context, in *ConfirmRequest, opts ...grpc.CallOption) (*ConfirmResponse, error)
+	// Remove drains a component and takes it out of the running set. FAILED_PRECONDITION when another component
+	// requires what it provides. Level 2.
+	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error)
 }
 
 type supervisorClient struct {
@@ -109,6 +140,66 @@ func (c *supervisorClient) Logs(ctx context.Context, in *LogsRequest, opts ...gr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Supervisor_LogsClient = grpc.ServerStreamingClient[LogsResponse]
 
+func (c *supervisorClient) Stage(ctx context.Context, in *StageRequest, opts ...grpc.CallOption) (*StageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StageResponse)
+	err := c.cc.Invoke(ctx, Supervisor_Stage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *supervisorClient) Rehearse(ctx context.Context, in *RehearseRequest, opts ...grpc.CallOption) (*RehearseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RehearseResponse)
+	err := c.cc.Invoke(ctx, Supervisor_Rehearse_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *supervisorClient) Cutover(ctx context.Context, in *CutoverRequest, opts ...grpc.CallOption) (*CutoverResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CutoverResponse)
+	err := c.cc.Invoke(ctx, Supervisor_Cutover_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *supervisorClient) Discard(ctx context.Context, in *DiscardRequest, opts ...grpc.CallOption) (*DiscardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiscardResponse)
+	err := c.cc.Invoke(ctx, Supervisor_Discard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *supervisorClient) Confirm(ctx context.Context, in *ConfirmRequest, opts ...grpc.CallOption) (*ConfirmResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmResponse)
+	err := c.cc.Invoke(ctx, Supervisor_Confirm_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *supervisorClient) Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveResponse)
+	err := c.cc.Invoke(ctx, Supervisor_Remove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SupervisorServer is the server API for Supervisor service.
 // All implementations must embed UnimplementedSupervisorServer
 // for forward compatibility.
@@ -125,6 +216,31 @@ type SupervisorServer interface {
 	Restart(context.Context, *RestartRequest) (*RestartResponse, error)
 	// Logs streams log lines of one component or of all, oldest first.
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogsResponse]) error
+	// Stage starts another version of a component beside the running one, without a token: it follows its inputs
+	// and writes nothing. It returns when the new process has answered and serves the contracts of its manifest. An
+	// earlier candidate of the component is discarded first; the same digest again changes nothing. A component
+	// that does not run yet can be staged too. Of the supervisor itself, it proves that the new program can take
+	// over. Level 2.
+	//
+	// Errors: INVALID_ARGUMENT for a tree that is no such component, FAILED_PRECONDITION when the new process
+	// died or serves something else than its manifest says, DEADLINE_EXCEEDED when it does not answer in time.
+	Stage(context.Context, *StageRequest) (*StageResponse, error)
+	// Rehearse returns what the running version and the staged one would write. Level 2.
+	Rehearse(context.Context, *RehearseRequest) (*RehearseResponse, error)
+	// Cutover makes the staged version the running one: freeze, hand over what the manifest's handover mode says,
+	// move the token, activate, drain the old one. It returns when the new one is ready. On an error the old version
+	// runs as before, or is started again; the message says which. When the staged digest runs already,
+	// nothing changes. The new version is on trial until Confirm: when its process ends by itself, the supervisor
+	// goes back to the previous version at once. Of the supervisor itself, Cutover returns before the new program
+	// takes this one's place; List then tells. Level 2.
+	Cutover(context.Context, *CutoverRequest) (*CutoverResponse, error)
+	// Discard ends a staged process that was not cut over to. Without one nothing changes. Level 2.
+	Discard(context.Context, *DiscardRequest) (*DiscardResponse, error)
+	// Confirm ends a trial: from now on a crash is answered by a restart of the same version. Level 2.
+	Confirm(context.Context, *ConfirmRequest) (*ConfirmResponse, error)
+	// Remove drains a component and takes it out of the running set. FAILED_PRECONDITION when another component
+	// requires what it provides. Level 2.
+	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
 	mustEmbedUnimplementedSupervisorServer()
 }
 
@@ -146,6 +262,24 @@ func (UnimplementedSupervisorServer) Restart(context.Context, *RestartRequest) (
 }
 func (UnimplementedSupervisorServer) Logs(*LogsRequest, grpc.ServerStreamingServer[LogsResponse]) error {
 	return status.Error(codes.Unimplemented, "method Logs not implemented")
+}
+func (UnimplementedSupervisorServer) Stage(context.Context, *StageRequest) (*StageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Stage not implemented")
+}
+func (UnimplementedSupervisorServer) Rehearse(context.Context, *RehearseRequest) (*RehearseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rehearse not implemented")
+}
+func (UnimplementedSupervisorServer) Cutover(context.Context, *CutoverRequest) (*CutoverResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Cutover not implemented")
+}
+func (UnimplementedSupervisorServer) Discard(context.Context, *DiscardRequest) (*DiscardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Discard not implemented")
+}
+func (UnimplementedSupervisorServer) Confirm(context.Context, *ConfirmRequest) (*ConfirmResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Confirm not implemented")
+}
+func (UnimplementedSupervisorServer) Remove(context.Context, *RemoveRequest) (*RemoveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Remove not implemented")
 }
 func (UnimplementedSupervisorServer) mustEmbedUnimplementedSupervisorServer() {}
 func (UnimplementedSupervisorServer) testEmbeddedByValue()                    {}
@@ -226,6 +360,114 @@ func _Supervisor_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Supervisor_LogsServer = grpc.ServerStreamingServer[LogsResponse]
 
+func _Supervisor_Stage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SupervisorServer).Stage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Supervisor_Stage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SupervisorServer).Stage(ctx, req.(*StageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Supervisor_Rehearse_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RehearseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SupervisorServer).Rehearse(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Supervisor_Rehearse_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SupervisorServer).Rehearse(ctx, req.(*RehearseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Supervisor_Cutover_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CutoverRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SupervisorServer).Cutover(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Supervisor_Cutover_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SupervisorServer).Cutover(ctx, req.(*CutoverRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Supervisor_Discard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiscardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SupervisorServer).Discard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Supervisor_Discard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SupervisorServer).Discard(ctx, req.(*DiscardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Supervisor_Confirm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SupervisorServer).Confirm(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Supervisor_Confirm_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SupervisorServer).Confirm(ctx, req.(*ConfirmRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Supervisor_Remove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SupervisorServer).Remove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Supervisor_Remove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SupervisorServer).Remove(ctx, req.(*RemoveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Supervisor_ServiceDesc is the grpc.ServiceDesc for Supervisor service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -240,6 +482,30 @@ var Supervisor_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Restart",
 			Handler:    _Supervisor_Restart_Handler,
+		},
+		{
+			MethodName: "Stage",
+			Handler:    _Supervisor_Stage_Handler,
+		},
+		{
+			MethodName: "Rehearse",
+			Handler:    _Supervisor_Rehearse_Handler,
+		},
+		{
+			MethodName: "Cutover",
+			Handler:    _Supervisor_Cutover_Handler,
+		},
+		{
+			MethodName: "Discard",
+			Handler:    _Supervisor_Discard_Handler,
+		},
+		{
+			MethodName: "Confirm",
+			Handler:    _Supervisor_Confirm_Handler,
+		},
+		{
+			MethodName: "Remove",
+			Handler:    _Supervisor_Remove_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
