@@ -5,7 +5,8 @@
 // checks that what was acknowledged is there. It counts calls made, failed and retried.
 //
 // A call is made again while it answers UNAVAILABLE, for at most five seconds, and then has failed. So
-// has one with any other error at once, and one that reads anything but what was last acknowledged.
+// has one with any other error at once, and one that reads anything but what was last acknowledged. A client that
+// is strict makes no call again: whatever is not OK has failed.
 package calls
 
 import (
@@ -15,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ashlar-nos/ashlar/services/kit/gpath"
@@ -49,6 +51,9 @@ type Client struct {
 	gnmi       gnmi.GNMIClient
 	login      *Login
 	path       *gnmi.Path
+
+	// strict clients do not try again.
+	strict atomic.Bool
 
 	mu    sync.Mutex
 	stats Stats
@@ -93,6 +98,9 @@ func New(target, leaf string, login *Login) (*Client, error) {
 	return &Client{connection: connection, gnmi: gnmi.NewGNMIClient(connection), login: login, path: path}, nil
 }
 
+// Strict ends the client's patience, or gives it back.
+func (c *Client) Strict(on bool) { c.strict.Store(on) }
+
 // Run calls until ctx ends, and finishes the call it is in.
 func (c *Client) Run(ctx context.Context) {
 	ticker := time.NewTicker(pace)
@@ -115,7 +123,7 @@ func (c *Client) call(ctx context.Context, set bool, once func(context.Context) 
 	begin := time.Now()
 	err := once(ctx)
 	retries := 0
-	for ; status.Code(err) == codes.Unavailable && ctx.Err() == nil; retries++ {
+	for ; status.Code(err) == codes.Unavailable && ctx.Err() == nil && !c.strict.Load(); retries++ {
 		pause(ctx)
 		if next := once(ctx); ctx.Err() == nil || next == nil {
 			err = next

@@ -66,7 +66,10 @@ func Open(config Config) (*Device, error) {
 // supervisorSocket is the supervisor's API in the run directory.
 const supervisorSocket = "supervisor.sock"
 
-// componentsOf lists a generation: the directories that hold a manifest.
+// supervisorName is the supervisor's own directory in a generation that was installed from packages.
+const supervisorName = "supervisor"
+
+// componentsOf lists a generation: the directories that hold a manifest, but for the supervisor's.
 func componentsOf(generation string) ([]string, error) {
 	manifests, err := filepath.Glob(filepath.Join(generation, "*", "component.yaml"))
 	if err != nil {
@@ -74,7 +77,9 @@ func componentsOf(generation string) ([]string, error) {
 	}
 	var names []string
 	for _, file := range manifests {
-		names = append(names, filepath.Base(filepath.Dir(file)))
+		if name := filepath.Base(filepath.Dir(file)); name != supervisorName {
+			names = append(names, name)
+		}
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("no component in %s: run `make build`", generation)

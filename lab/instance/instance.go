@@ -36,6 +36,8 @@ type Lab struct {
 
 	build string
 	place place
+	// packages is nil when the device runs the trees that were built.
+	packages *Packages
 }
 
 // ErrUp: there is a lab of that name already.
@@ -45,19 +47,22 @@ var ErrUp = errors.New("this lab is up already: take it down first")
 // made before an error is taken away. Spare ports may be configured like the others, though there is no
 // link of that name yet.
 func Up(ctx context.Context, build, name string, spare ...string) (*Lab, error) {
-	p, err := placeOf(build, name)
-	if err != nil {
+	return (&Lab{Name: name, build: build}).up(ctx, spare)
+}
+
+func (l *Lab) up(ctx context.Context, spare []string) (*Lab, error) {
+	var err error
+	if l.place, err = placeOf(l.build, l.Name); err != nil {
 		return nil, err
 	}
-	if _, err := p.read(); !errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.Join(fmt.Errorf("lab %s: %w", name, ErrUp), err)
+	if _, err := l.place.read(); !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("lab %s: %w", l.Name, ErrUp), err)
 	}
-	lab := &Lab{Name: name, build: build, place: p}
-	if err := lab.make(ctx, spare); err != nil {
-		lab.Close()
-		return nil, errors.Join(err, lab.keepLogs(), Down(context.WithoutCancel(ctx), build, name))
+	if err := l.make(ctx, spare); err != nil {
+		l.Close()
+		return nil, errors.Join(err, l.keepLogs(), Down(context.WithoutCancel(ctx), l.build, l.Name))
 	}
-	return lab, nil
+	return l, nil
 }
 
 func (l *Lab) make(ctx context.Context, spare []string) error {
@@ -68,11 +73,8 @@ func (l *Lab) make(ctx context.Context, spare []string) error {
 	if err := l.place.write(r); err != nil {
 		return err
 	}
-	built, err := filepath.Abs(filepath.Join(l.build, "generation"))
-	if err != nil {
-		return err
-	}
-	if r.Generation, err = l.place.prepare(built); err != nil {
+	var err error
+	if r.Generation, err = l.provide(ctx); err != nil {
 		return err
 	}
 	if l.Topology, err = topology.Build(l.place.identity); err != nil {
@@ -93,12 +95,31 @@ func (l *Lab) make(ctx context.Context, spare []string) error {
 	return l.Device.WaitReady(ctx)
 }
 
+// provide makes the place, and the generation that the device runs.
+func (l *Lab) provide(ctx context.Context) (generation string, err error) {
+	built, err := filepath.Abs(filepath.Join(l.build, "generation"))
+	if err != nil {
+		return "", err
+	}
+	if l.packages == nil {
+		return l.place.prepare(built)
+	}
+	if _, err := l.place.prepare(l.packages.Repository); err != nil {
+		return "", err
+	}
+	return l.install(ctx)
+}
+
 func (l *Lab) openDevice(generation string) (err error) {
+	supervisor := l.program("ashlard")
+	if l.packages != nil {
+		supervisor = filepath.Join(generation, "supervisor", "bin", "ashlard")
+	}
 	l.Device, err = device.Open(device.Config{
 		Namespace:  l.Topology.Device,
 		Root:       l.place.root(),
 		Generation: generation,
-		Supervisor: l.program("ashlard"),
+		Supervisor: supervisor,
 		CLI:        l.CLI(),
 		Hostname:   l.place.hostname(),
 		Log:        l.place.log(),
