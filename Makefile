@@ -42,13 +42,16 @@ build: ## Every component into build/generation, the commands into build/bin
 
 # Each component's tree with the contract files of what it consumes, then the packages. The time of the commit is the
 # build time; the keys are the lab's own, made once.
-PACKAGED := $(COMPONENTS) supervisor
+OF_THE_SUPERVISOR := $(patsubst pkgmgr/%/component.yaml,%,$(wildcard pkgmgr/*/component.yaml))
+NAME_of = $(shell awk '/^name:/ {print $$2}' pkgmgr/$(1)/component.yaml)
+PACKAGED := $(COMPONENTS) $(foreach d,$(OF_THE_SUPERVISOR),$(call NAME_of,$(d)))
 COMMIT_TIME = $(shell git log -1 --format=%ct)
 rpm: build ## Every component as a signed RPM, published as a repository in build/repo
 	@$(GO_BUILD) -o build/bin/ashlar-rpm ./rpm/cmd/ashlar-rpm
-	@rm -rf build/packages && mkdir -p build/packages/supervisor/bin
+	@rm -rf build/packages && mkdir -p build/packages
 	@cp -R $(COMPONENTS:%=build/generation/%) build/packages/
-	@install -m 644 pkgmgr/ashlard/component.yaml build/packages/supervisor/ && install build/bin/ashlard build/packages/supervisor/bin/
+	@$(foreach d,$(OF_THE_SUPERVISOR),install -D -m 644 pkgmgr/$(d)/component.yaml build/packages/$(call NAME_of,$(d))/component.yaml && \
+	  $(GO_BUILD) -o build/packages/$(call NAME_of,$(d))/bin/$(d) ./pkgmgr/$(d) &&) true
 	@for f in compat-tests/contracts/*--*.yaml; do \
 	  [ -e "$$f" ] || continue; name=$${f##*/}; \
 	  install -D -m 644 "$$f" "build/packages/$${name%%--*}/contracts/$${name#*--}"; done
