@@ -108,8 +108,10 @@ func mayImport(from, to string) bool {
 	switch {
 	case from == "proto", from == "services/kit":
 		return false
-	case strings.HasPrefix(from, "services/"), from == "dataplane", from == "pkgmgr", from == "cli", from == "lab":
+	case strings.HasPrefix(from, "services/"), from == "dataplane", from == "cli", from == "lab":
 		return to == "services/kit"
+	case from == "pkgmgr":
+		return to == "services/kit" || to == "rpm"
 	case from == "bench":
 		return to == "services/kit" || to == "lab" || to == "dataplane"
 	}
