@@ -51,6 +51,7 @@ func (o *Owner) attach(ctx context.Context, log *slog.Logger, client configv1.Co
 		return receiveError(st, err)
 	}
 	s := &session{owner: o, log: log, stream: st, prepared: map[uint64]Change{}}
+	defer s.giveUp()
 	if err := s.restore(ctx); err != nil {
 		return err
 	}
@@ -71,6 +72,13 @@ func receiveError(st stream, sendErr error) error {
 		return err
 	}
 	return sendErr
+}
+
+// giveUp ends the transactions that nobody will decide any more.
+func (s *session) giveUp() {
+	for range s.prepared {
+		s.owner.turns.end()
+	}
 }
 
 // restore takes the snapshot and puts it into effect.
@@ -94,6 +102,10 @@ func (s *session) restore(ctx context.Context) error {
 		}
 		snapshot.Revision, last = part.GetRevision(), part.GetLast()
 	}
+	if err := s.owner.turns.begin(ctx); err != nil {
+		return err
+	}
+	defer s.owner.turns.end()
 	failures := s.owner.handler.Restore(ctx, snapshot)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -122,36 +134,49 @@ func (s *session) handle(ctx context.Context, m *configv1.AttachResponse) error 
 		if !ok {
 			return errors.New("the configuration service commits a transaction that was not prepared here")
 		}
+		defer s.owner.turns.end()
+		delete(s.prepared, m.GetCommit().GetTransaction())
 		c.Revision = m.GetCommit().GetRevision()
 		return s.commit(ctx, m.GetCommit().GetTransaction(), c)
 	case m.GetApply() != nil:
 		a := m.GetApply()
+		if err := s.owner.turns.begin(ctx); err != nil {
+			return err
+		}
+		defer s.owner.turns.end()
 		c, err := s.owner.change(a.GetRevision(), a.GetChanges())
 		if err != nil {
 			return err
 		}
 		return s.commit(ctx, a.GetTransaction(), c)
 	case m.GetAbort() != nil:
-		delete(s.prepared, m.GetAbort().GetTransaction())
+		if _, ok := s.prepared[m.GetAbort().GetTransaction()]; ok {
+			delete(s.prepared, m.GetAbort().GetTransaction())
+			s.owner.turns.end()
+		}
 		return nil
 	}
 	return fmt.Errorf("the configuration service sent %T, which this version does not know", m.GetMessage())
 }
 
 func (s *session) prepare(ctx context.Context, p *configv1.Prepare) error {
+	if err := s.owner.turns.begin(ctx); err != nil {
+		return err
+	}
 	c, err := s.owner.change(0, p.GetChanges())
 	if err == nil {
 		err = s.owner.handler.Prepare(ctx, c)
 	}
 	if err == nil {
 		s.prepared[p.GetTransaction()] = c
+	} else {
+		s.owner.turns.end()
 	}
 	answer := &configv1.Prepared{Transaction: p.GetTransaction(), Refusal: wireRefusal(err)}
 	return s.stream.Send(&configv1.AttachRequest{Message: &configv1.AttachRequest_Prepared{Prepared: answer}})
 }
 
 func (s *session) commit(ctx context.Context, transaction uint64, c Change) error {
-	delete(s.prepared, transaction)
 	err := s.owner.handler.Commit(ctx, c)
 	if err == nil {
 		s.owner.settle(c)

@@ -80,6 +80,7 @@ func Refuse(path *gnmi.Path, code codes.Code, format string, args ...any) error 
 type Owner struct {
 	patterns []*gnmi.Path
 	handler  Handler
+	turns    turns
 
 	mu       sync.Mutex
 	desired  map[string]Object
@@ -118,6 +119,13 @@ func (o *Owner) Failures() []error {
 	defer o.mu.Unlock()
 	return o.failures
 }
+
+// Freeze lets the transactions that are under way be decided and come into effect, and keeps later ones waiting: a
+// successor may take them. When ctx ends before, the owner is as it was. Freezing twice changes nothing.
+func (o *Owner) Freeze(ctx context.Context) error { return o.turns.freeze(ctx) }
+
+// Unfreeze lets transactions go on.
+func (o *Owner) Unfreeze() { o.turns.thaw() }
 
 // change makes a Change of the wire's subtrees, relative to the state in effect.
 func (o *Owner) change(revision int64, subtrees []*configv1.Subtree) (Change, error) {
