@@ -31,8 +31,9 @@ type Environment struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Getenv   func(string) string
-	// Terminal reports whether answers are read by a person at a terminal.
+	// Terminal reports whether answers are read by a person at a terminal, and Width how many columns it has; 0 is not known.
 	Terminal bool
+	Width    int
 	// ReadPassword prompts without echo; nil where there is no terminal to ask at.
 	ReadPassword func(prompt string) (string, error)
 }
@@ -42,6 +43,9 @@ func Process() Environment {
 	env := Environment{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
 		Terminal: term.IsTerminal(int(os.Stdout.Fd())),
+	}
+	if env.Terminal {
+		env.Width, _, _ = term.GetSize(int(os.Stdout.Fd()))
 	}
 	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
 		env.ReadPassword = func(prompt string) (string, error) {
@@ -122,7 +126,7 @@ const exitCodes = `Exit codes: 0 done, 1 refused or failed, 2 mistake on the com
 func (s *session) root() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ashlar",
-		Short: "Set up, configure and watch an Ashlar device",
+		Short: "Set up, configure, watch and upgrade an Ashlar device",
 		Long: `ashlar sets a device up, configures it by gNMI and shows what it does.
 
 The device is the one on this machine unless a flag or the environment says otherwise:
@@ -154,7 +158,7 @@ The device is the one on this machine unless a flag or the environment says othe
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fail.Usagef("%v", err) })
 	c.AddCommand(
 		s.initialise(), s.status(), s.get(), s.set(), s.watch(), s.capabilities(), s.show(), s.ping(),
-		s.traceroute(), s.logs(), s.restart(), s.version(),
+		s.traceroute(), s.logs(), s.restart(), s.install(), s.compat(), s.version(),
 	)
 	return c
 }

@@ -30,7 +30,8 @@ func fakeComponents() []*supervisorv1.ComponentStatus {
 		{Name: "state", Daemon: "stated", Version: "1.0.0", Phase: supervisorv1.Phase_PHASE_READY, Pid: 101, Uid: 900, Started: ago(25*time.Hour + time.Minute),
 			ReadyAfterMs: 61, MemoryBytes: 31 << 20},
 		{Name: "rib", Daemon: "ribd", Version: "1.2.3", Phase: supervisorv1.Phase_PHASE_BACKOFF, Crashes: 3, Restarts: 1, LastExit: "signal: killed",
-			LastCause: supervisorv1.Cause_CAUSE_OUT_OF_MEMORY, Reason: "starts again in 2 s"},
+			LastCause: supervisorv1.Cause_CAUSE_OUT_OF_MEMORY, Reason: "starts again in 2 s",
+			Reversal: &supervisorv1.Reversal{FromVersion: "1.2.4", ToVersion: "1.2.3", Reason: "ribd ended by itself: exit status 2", At: ago(49*time.Hour + time.Minute)}},
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 
 	dataplanev1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/dataplane/v1"
 	hostv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/host/v1"
+	pkgv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/pkg/v1"
 	ribv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/rib/v1"
 	supervisorv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1"
 	"github.com/ashlar-nos/ashlar/services/kit/gpath"
@@ -51,6 +52,7 @@ func play(root string) (stop func(), err error) {
 		"supervisor": func(s *grpc.Server) { supervisorv1.RegisterSupervisorServer(s, &fakeSupervisor{}) },
 		"rib":        func(s *grpc.Server) { ribv1.RegisterRibServer(s, fakeRib{}) },
 		"dataplane":  func(s *grpc.Server) { dataplanev1.RegisterDataplaneServer(s, fakeDataplane{}) },
+		"pkgmgr":     func(s *grpc.Server) { pkgv1.RegisterPackagesServer(s, newFakePackages()) },
 		"host":       func(s *grpc.Server) { hostv1.RegisterHostServer(s, fakeHost{}) },
 	} {
 		listener, err := net.Listen("unix", l.Socket(name+".sock"))

@@ -30,7 +30,7 @@ func (s *session) show() *cobra.Command {
 
 		SuggestionsMinimumDistance: suggestionDistance,
 	}
-	c.AddCommand(s.showConfig(), s.showInterfaces(), s.showComponents(), s.showRoutes(), s.showForwarding(), s.showNeighbors())
+	c.AddCommand(s.showConfig(), s.showInterfaces(), s.showComponents(), s.showRoutes(), s.showForwarding(), s.showNeighbors(), s.showInstall())
 	return c
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/ashlar-nos/ashlar/cli/internal/device"
 	"github.com/ashlar-nos/ashlar/cli/internal/fail"
 	"github.com/ashlar-nos/ashlar/cli/internal/render"
+	pkgv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/pkg/v1"
 	supervisorv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1"
 )
 
@@ -42,6 +43,11 @@ type componentInfo struct {
 	LastCause     string     `json:"last_cause,omitempty"`
 	LastExit      string     `json:"last_exit,omitempty"`
 	Reason        string     `json:"reason,omitempty"`
+	Digest        string     `json:"digest,omitempty"`
+	// Candidate is the version that stands beside the one that runs, Previous the one before a version on trial.
+	Candidate string        `json:"candidate_version,omitempty"`
+	Previous  string        `json:"previous_version,omitempty"`
+	Reversal  *reversalInfo `json:"reversal,omitempty"`
 }
 
 func (s *session) status() *cobra.Command {
@@ -49,7 +55,7 @@ func (s *session) status() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the components: what runs, since when, and why something does not",
-		Long: `status shows every component of the device. With --wait it first waits until all are ready, and returns 1 when that
+		Long: `status shows every component of the device, and an upgrade that is under way, not committed or was taken back. With --wait it first waits until all are ready, and returns 1 when that
 takes longer.`,
 		Args: between(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error { return s.runStatus(c.Context(), wait) },
@@ -79,7 +85,7 @@ func (s *session) runStatus(ctx context.Context, wait time.Duration) error {
 	if err != nil {
 		return fail.Explain(err, place)
 	}
-	if err := s.printStatus(resp, time.Now()); err != nil {
+	if err := s.printStatus(resp, standingOf(ctx, d), time.Now()); err != nil {
 		return err
 	}
 	return late
@@ -137,12 +143,14 @@ func watchUntilReady(ctx context.Context, client supervisorv1.SupervisorClient) 
 	}
 }
 
-func (s *session) printStatus(resp *supervisorv1.ListResponse, now time.Time) error {
+// printStatus prints the components, and what goes on with their versions; shown may be nil.
+func (s *session) printStatus(resp *supervisorv1.ListResponse, shown *pkgv1.ShowResponse, now time.Time) error {
 	g := render.Grid{Columns: []string{"COMPONENT", "VERSION", "PHASE", "PID", "UPTIME", "READY AFTER", "CRASHES", "RESTARTS", "MEMORY", "REASON"}}
 	data := struct {
 		Version    string          `json:"supervisor_version"`
 		Started    *time.Time      `json:"supervisor_started,omitempty"`
 		Components []componentInfo `json:"components"`
+		Install    *installInfo    `json:"install,omitempty"`
 	}{Version: resp.GetSupervisorVersion(), Components: []componentInfo{}}
 	if t := resp.GetSupervisorStarted(); t != nil {
 		started := t.AsTime()
@@ -156,7 +164,18 @@ func (s *session) printStatus(resp *supervisorv1.ListResponse, now time.Time) er
 		data.Components = append(data.Components, i)
 		g.Add(statusRow(c, i)...)
 	}
-	return s.writer().Answer(g, data)
+	if shown != nil {
+		i := situationOf(shown, now).info()
+		data.Install = &i
+	}
+	if err := s.writer().Answer(g, data); err != nil || s.format != render.Table {
+		return err
+	}
+	if notes := installNotes(resp, shown, now); len(notes) > 0 {
+		_, err := fmt.Fprintf(s.Out, "\n%s\n", strings.Join(notes, "\n"))
+		return err
+	}
+	return nil
 }
 
 func info(c *supervisorv1.ComponentStatus, now time.Time) componentInfo {
@@ -164,6 +183,7 @@ func info(c *supervisorv1.ComponentStatus, now time.Time) componentInfo {
 		Name: c.GetName(), Version: c.GetVersion(), Phase: word(c.GetPhase().String()), PID: c.GetPid(), UID: c.GetUid(),
 		ReadyAfterMS: c.GetReadyAfterMs(), Crashes: c.GetCrashes(), Restarts: c.GetRestarts(), MemoryBytes: c.GetMemoryBytes(),
 		FencingToken: c.GetFencingToken(), Adopted: c.GetAdopted(), LastExit: c.GetLastExit(), Reason: c.GetReason(),
+		Digest: c.GetDigest(), Candidate: c.GetCandidate().GetVersion(), Previous: c.GetTrial().GetPreviousVersion(), Reversal: reversalOf(c.GetReversal()),
 	}
 	if c.GetLastCause() != supervisorv1.Cause_CAUSE_UNSPECIFIED {
 		i.LastCause = word(c.GetLastCause().String())

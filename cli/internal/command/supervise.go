@@ -89,7 +89,7 @@ func (s *session) runRestart(ctx context.Context, component string) error {
 	if err != nil {
 		return fail.Explain(err, place)
 	}
-	return s.printStatus(&supervisorv1.ListResponse{Components: []*supervisorv1.ComponentStatus{resp.GetComponent()}}, time.Now())
+	return s.printStatus(&supervisorv1.ListResponse{Components: []*supervisorv1.ComponentStatus{resp.GetComponent()}}, nil, time.Now())
 }
 
 func (s *session) logs() *cobra.Command {

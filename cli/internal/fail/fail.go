@@ -95,21 +95,26 @@ func Explain(err error, at Place) error {
 	}
 }
 
-// message is the status's own text with its code and whatever details name a field.
+// message is the status's own text with its code and whatever details name a field or a condition.
 func message(s *status.Status) string {
-	text := s.Message()
+	text, lines := s.Message(), ""
 	for _, d := range s.Details() {
-		bad, ok := d.(*errdetails.BadRequest)
-		if !ok {
-			continue
-		}
-		for _, v := range bad.GetFieldViolations() {
-			if !strings.Contains(text, v.GetField()) {
-				text += fmt.Sprintf("\n  %s: %s", v.GetField(), v.GetDescription())
+		switch d := d.(type) {
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				if !strings.Contains(text, v.GetField()) {
+					lines += fmt.Sprintf("\n  %s: %s", v.GetField(), v.GetDescription())
+				}
+			}
+		case *errdetails.PreconditionFailure:
+			for _, v := range d.GetViolations() {
+				if !strings.Contains(text, v.GetDescription()) {
+					lines += "\n  - " + v.GetDescription()
+				}
 			}
 		}
 	}
-	return fmt.Sprintf("%s (%s)", text, s.Code())
+	return fmt.Sprintf("%s (%s)%s", text, s.Code(), lines)
 }
 
 func unavailable(s *status.Status, at Place) *Error {
