@@ -4,8 +4,9 @@
 // Package app wires the dataplane: pins, engine, the kernel's links and routes, contract, telemetry. Nothing
 // else knows them all.
 //
-// The tables have one writer. A process that was not activated has no right to them, so everything begins
-// with the token: until then the contract answers that it is unavailable.
+// The tables have one writer. A process that was not activated has no right to them: until the token comes it
+// has the kernel check and load its program, so that nothing of that is left to do when the tables are free, and
+// leaves pins, links and tables alone. From the token until the tables are taken over, calls wait.
 package app
 
 import (
@@ -45,6 +46,7 @@ const (
 type service struct {
 	rt      *kit.Runtime
 	server  *serve.Server
+	outlook atomic.Pointer[outlook]
 	running atomic.Pointer[running]
 }
 
@@ -60,21 +62,26 @@ type running struct {
 
 // New registers the contract.
 func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
-	s := &service{rt: rt, server: &serve.Server{}}
+	s := &service{rt: rt, server: serve.New()}
 	dataplanev1.RegisterDataplaneServer(rt.Server, s.server)
 	return s, nil
 }
 
 // Run implements kit.Service.
 func (s *service) Run(ctx context.Context) error {
+	store, err := prepare(s.rt.Layout.PinDir(), s.rt.Log)
+	s.outlook.Store(newOutlook(store, err))
 	if _, err := s.rt.Token(ctx); err != nil {
+		if store != nil {
+			store.Close()
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
 	begin := time.Now()
-	r, err := start(s.rt.Layout.PinDir(), s.rt.Log)
+	r, err := s.start(store)
 	if err != nil {
 		return err
 	}
@@ -104,34 +111,51 @@ func (s *service) begin(r *running) {
 	})
 }
 
-// start takes over what is pinned, or makes it.
-func start(directory string, log *slog.Logger) (*running, error) {
+// prepare does what needs no right to write.
+func prepare(directory string, log *slog.Logger) (*pins.Store, error) {
 	// Kernels since 5.11 account BPF memory to control groups; where raising the limit is refused it is not needed.
 	if err := rlimit.RemoveMemlock(); err != nil {
 		log.Debug("the limit on locked memory stays", "err", err)
 	}
-	store, err := pins.Open(directory, log)
-	if err != nil {
+	return pins.Prepare(directory, log)
+}
+
+// start takes over what is pinned, or makes it. What could not be prepared before the token is tried again.
+func (s *service) start(store *pins.Store) (*running, error) {
+	if store == nil {
+		var err error
+		if store, err = prepare(s.rt.Layout.PinDir(), s.rt.Log); err != nil {
+			return nil, err
+		}
+	}
+	r := &running{store: store, grace: &grace.Waiter{}, log: s.rt.Log}
+	if err := r.take(); err != nil {
+		r.close()
 		return nil, err
 	}
-	r := &running{store: store, grace: &grace.Waiter{}, log: log}
-	if r.engine, err = r.newEngine(); err != nil {
-		log.Error("the pinned tables cannot be trusted; making new ones beside", "err", err)
-		if err := store.Renew(); err != nil {
-			r.close()
-			return nil, err
-		}
-		if r.engine, err = r.newEngine(); err != nil {
-			r.close()
-			return nil, err
-		}
-	}
-	if err := losses.Watch(store.Tree(), store.Objects, store.Memory); err != nil {
-		log.Warn("frames that the drivers do not take are counted as forwarded", "err", err)
-	}
-	r.mirror = kernelroutes.New(r.engine, log)
+	r.mirror = kernelroutes.New(r.engine, r.log)
 	r.canary = canary{program: store.Objects.Program, engine: r.engine}
 	return r, nil
+}
+
+func (r *running) take() error {
+	if err := r.store.Take(); err != nil {
+		return err
+	}
+	var err error
+	if r.engine, err = r.newEngine(); err != nil {
+		r.log.Error("the pinned tables cannot be trusted; making new ones beside", "err", err)
+		if err := r.store.Renew(); err != nil {
+			return err
+		}
+		if r.engine, err = r.newEngine(); err != nil {
+			return err
+		}
+	}
+	if err := losses.Watch(r.store.Tree(), r.store.Objects, r.store.Memory); err != nil {
+		r.log.Warn("frames that the drivers do not take are counted as forwarded", "err", err)
+	}
+	return nil
 }
 
 func (r *running) newEngine() (*engine.Engine, error) {

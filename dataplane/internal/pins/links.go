@@ -56,7 +56,7 @@ func (s *Store) openLinks() error {
 			}
 		}
 	}
-	if s.filled() {
+	if s.filled() || s.Foreign() == 0 {
 		return s.Swap()
 	}
 	return nil
@@ -80,7 +80,7 @@ func (s *Store) openLink(path string) error {
 		_ = l.Close()
 		return err
 	}
-	own, err := s.programID()
+	own, err := identity(s.Objects.Program)
 	if err != nil {
 		_ = l.Close()
 		return err
@@ -102,8 +102,8 @@ func describe(l link.Link) (uint32, ebpf.ProgramID, error) {
 	return x.Ifindex, info.Program, nil
 }
 
-func (s *Store) programID() (ebpf.ProgramID, error) {
-	info, err := s.Objects.Program.Info()
+func identity(p *ebpf.Program) (ebpf.ProgramID, error) {
+	info, err := p.Info()
 	if err != nil {
 		return 0, fmt.Errorf("describe the program: %w", err)
 	}
@@ -132,13 +132,56 @@ func (s *Store) Swap() error {
 		if !a.foreign {
 			continue
 		}
-		if err := a.link.Update(s.Objects.Program); err != nil {
+		if err := s.replace(a.link); err != nil {
 			return fmt.Errorf("move the program on interface %d: %w", index, err)
 		}
 		a.foreign = false
 		s.log.Info("moved to the new program", "index", index)
 	}
+	s.forget()
 	return nil
+}
+
+// replace puts our program on a link in one step. The kernel compares: if the link does not run the program any
+// more that it was seen with, nothing changes and that is an error. A program whose pin is gone cannot be compared.
+func (s *Store) replace(l link.Link) error {
+	_, program, err := describe(l)
+	if err != nil {
+		return err
+	}
+	raw, ok := l.(interface {
+		UpdateArgs(link.RawLinkUpdateOptions) error
+	})
+	old := s.before[program]
+	if old == nil || !ok {
+		return l.Update(s.Objects.Program)
+	}
+	return raw.UpdateArgs(link.RawLinkUpdateOptions{New: s.Objects.Program, Old: old, Flags: unix.BPF_F_REPLACE})
+}
+
+// remember keeps hold of the programs that are pinned now, of every layout.
+func (s *Store) remember() {
+	trees, _ := filepath.Glob(filepath.Join(s.directory, "*", programPin)) // the pattern is well-formed
+	for _, path := range trees {
+		p, err := loadProgram(filepath.Dir(path))
+		if err != nil {
+			continue
+		}
+		id, err := identity(p)
+		if err != nil || s.before[id] != nil {
+			_ = p.Close()
+			continue
+		}
+		s.before[id] = p
+	}
+}
+
+// forget lets go of them, and of the maps of other layouts with them.
+func (s *Store) forget() {
+	for _, p := range s.before {
+		_ = p.Close()
+	}
+	clear(s.before)
 }
 
 // Filled moves all links to our program and removes the tables of other layouts.

@@ -6,10 +6,10 @@
 //	<directory>/<layout hash>/program, forwarding, shadows, counters; what package losses pins
 //	<directory>/links/<interface index>
 //
-// Open adopts what is there when program and layout are this binary's; it loads a newer program on the same
-// maps when only the program differs, and makes new maps beside the old ones when the layout does. Links
-// of other programs are moved over by Swap, when the tables behind the new one are filled. Nothing here is
-// safe for concurrent use.
+// Prepare looks and loads, and changes nothing that anybody could see: it finds what is there when program and
+// layout are this binary's, loads another program on the same maps when only the program differs, and makes new
+// maps when the layout does. Take, which needs the right to write, pins that. Links of other programs are moved
+// over by Swap, when the tables behind the new one are filled. Nothing here is safe for concurrent use.
 package pins
 
 import (
@@ -32,7 +32,7 @@ const (
 	nextSuffix = "-next" // what is not complete yet
 )
 
-// Store is the pinned state.
+// Store is the pinned state, or what is prepared to be it.
 type Store struct {
 	directory string
 	layout    string
@@ -42,13 +42,17 @@ type Store struct {
 	Memory  *tables.Memory
 	// Adopted: program and maps are older than this process.
 	Adopted bool
+	// Fresh: the maps are new and nobody knows them yet.
+	Fresh bool
 
 	links links
+	// before are programs that links may still run, for comparing when they are replaced.
+	before map[ebpf.ProgramID]*ebpf.Program
 }
 
-// Open takes over or makes everything under a directory of a BPF file system. The caller closes the store;
-// what is pinned stays.
-func Open(directory string, log *slog.Logger) (*Store, error) {
+// Prepare has the kernel accept the program and opens or makes its maps, beside whoever works with them now. The
+// directory is on a BPF file system. The caller closes the store.
+func Prepare(directory string, log *slog.Logger) (*Store, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(directory, &st); err != nil {
 		return nil, fmt.Errorf("directory for pins %s: %w", directory, err)
@@ -60,20 +64,52 @@ func Open(directory string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{directory: directory, layout: layout, log: log}
-	if err := s.open(); err != nil {
+	s := &Store{directory: directory, layout: layout, log: log, before: map[ebpf.ProgramID]*ebpf.Program{}}
+	if err := s.prepare(); err != nil {
 		s.Close()
 		return nil, err
 	}
-	return s, s.openLinks()
+	return s, nil
+}
+
+// Take makes the pinned state that of this store. Only the holder of the right to write may call it, once;
+// what is pinned outlives the store.
+func (s *Store) Take() error {
+	current, err := s.current()
+	if err != nil {
+		return err
+	}
+	if !current {
+		s.log.Info("the pins have changed since the program was loaded; loading it again")
+		s.release()
+		if err := s.prepare(); err != nil {
+			return err
+		}
+	}
+	s.remember()
+	switch {
+	case s.Fresh:
+		err = s.publish()
+	case !s.Adopted:
+		err = s.replaceProgram()
+	}
+	if err != nil {
+		return err
+	}
+	return s.openLinks()
 }
 
 func (s *Store) tree() string { return filepath.Join(s.directory, s.layout) }
 
+// Layout is the hash of the layout of this binary's maps.
+func (s *Store) Layout() string { return s.layout }
+
 // Tree is the directory of the maps; what is pinned there goes when they go.
 func (s *Store) Tree() string { return s.tree() }
 
-func (s *Store) open() error {
+// prepare finds or makes maps and puts the program on them.
+func (s *Store) prepare() error {
+	s.Adopted, s.Fresh = false, false
 	maps, err := loadMaps(s.tree())
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.create()
@@ -85,9 +121,8 @@ func (s *Store) open() error {
 	if s.Memory, err = maps.Map(); err != nil {
 		return err
 	}
-	hash := tables.ProgramHash()
-	if s.Memory.Tables.Control.Program == hash {
-		if maps.Program, err = ebpf.LoadPinnedProgram(filepath.Join(s.tree(), programPin), nil); err == nil {
+	if s.Memory.Tables.Control.Program == tables.ProgramHash() {
+		if maps.Program, err = loadProgram(s.tree()); err == nil {
 			s.Adopted = true
 			return nil
 		}
@@ -99,10 +134,60 @@ func (s *Store) open() error {
 	}
 	_ = maps.Close() // Load has descriptors of its own
 	s.Objects = loaded
-	if err := pinProgram(loaded.Program, s.tree()); err != nil {
+	return nil
+}
+
+// current says whether what was prepared still fits what is pinned.
+func (s *Store) current() (bool, error) {
+	pinned, err := loadMaps(s.tree())
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.Fresh, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer pinned.Close()
+	if s.Fresh || !same(pinned.Forwarding, s.Objects.Forwarding) {
+		return false, nil
+	}
+	if !s.Adopted {
+		return s.Memory.Tables.Control.Program != tables.ProgramHash(), nil
+	}
+	if pinned.Program, err = loadProgram(s.tree()); err != nil {
+		return false, nil // prepare says what is wrong with it, and loads another
+	}
+	have, err := identity(s.Objects.Program)
+	if err != nil {
+		return false, err
+	}
+	there, err := identity(pinned.Program)
+	return have == there, err
+}
+
+// same reports whether two descriptors are of one map. Maps are pinned together: one stands for all.
+func same(a, b *ebpf.Map) bool {
+	x, errX := a.Info()
+	y, errY := b.Info()
+	if errX != nil || errY != nil {
+		return false
+	}
+	i, _ := x.ID()
+	j, ok := y.ID()
+	return ok && i == j
+}
+
+func loadProgram(tree string) (*ebpf.Program, error) {
+	return ebpf.LoadPinnedProgram(filepath.Join(tree, programPin), nil)
+}
+
+// replaceProgram pins the program in place of another one. In between the maps say that no program is known, so
+// that a process that dies here leaves nothing that the next one would take for its own.
+func (s *Store) replaceProgram() error {
+	s.Memory.Tables.Control.Program = [32]byte{}
+	if err := pinProgram(s.Objects.Program, s.tree()); err != nil {
 		return err
 	}
-	s.Memory.Tables.Control.Program = hash
+	s.Memory.Tables.Control.Program = tables.ProgramHash()
 	return nil
 }
 
@@ -143,41 +228,48 @@ func remove(path string) error {
 	return nil
 }
 
-// create makes program and maps and pins them together: the tree appears complete or not at all.
+// create makes program and maps.
 func (s *Store) create() error {
-	next := s.tree() + nextSuffix
-	if err := remove(next); err != nil {
-		return err
-	}
 	o, err := tables.Load(&tables.Objects{})
 	if err != nil {
 		return err
 	}
-	s.Objects = o
+	s.Objects, s.Fresh = o, true
 	if s.Memory, err = o.Map(); err != nil {
 		return err
 	}
 	s.Memory.Tables.Control.Program = tables.ProgramHash()
+	return nil
+}
+
+// publish pins new maps and their program together: the tree appears complete or not at all.
+func (s *Store) publish() error {
+	next := s.tree() + nextSuffix
+	if err := remove(next); err != nil {
+		return err
+	}
 	if err := os.Mkdir(next, 0o700); err != nil {
 		return fmt.Errorf("make a directory for pins: %w", err)
 	}
-	for name, m := range o.Maps() {
+	for name, m := range s.Objects.Maps() {
 		if err := m.Pin(filepath.Join(next, name)); err != nil {
 			return fmt.Errorf("pin map %s: %w", name, err)
 		}
 	}
-	if err := pinProgram(o.Program, next); err != nil {
+	if err := pinProgram(s.Objects.Program, next); err != nil {
 		return err
 	}
 	if err := os.Rename(next, s.tree()); err != nil {
 		return fmt.Errorf("publish the pins: %w", err)
 	}
+	s.Fresh = false
 	return nil
 }
 
 // Renew gives up maps whose contents cannot be trusted and makes fresh ones. Links go on with the old
 // program until Swap.
 func (s *Store) Renew() error {
+	s.remember()
 	s.release()
 	if err := remove(s.tree()); err != nil {
 		return err
@@ -186,7 +278,10 @@ func (s *Store) Renew() error {
 	for _, a := range s.links {
 		a.foreign = true
 	}
-	return s.create()
+	if err := s.create(); err != nil {
+		return err
+	}
+	return s.publish()
 }
 
 func (s *Store) release() {
@@ -203,6 +298,7 @@ func (s *Store) release() {
 // Close lets go of everything without unpinning it.
 func (s *Store) Close() {
 	s.links.close()
+	s.forget()
 	s.release()
 }
 

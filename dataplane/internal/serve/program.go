@@ -22,7 +22,7 @@ type programStream = grpc.BidiStreamingServer[dataplanev1.ProgramRequest, datapl
 // Program implements the contract. Batches are applied in order, one at a time; the transport's flow control
 // holds the programmer back.
 func (s *Server) Program(stream programStream) error {
-	b, err := s.begun()
+	b, err := s.await(stream.Context())
 	if err != nil {
 		return err
 	}

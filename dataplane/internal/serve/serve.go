@@ -33,8 +33,12 @@ type Program struct {
 // Server implements the contract. It is safe for concurrent use.
 type Server struct {
 	dataplanev1.UnimplementedDataplaneServer
+	begun   chan struct{}
 	backend atomic.Pointer[Backend]
 }
+
+// New returns a server whose calls wait until Begin.
+func New() *Server { return &Server{begun: make(chan struct{})} }
 
 // Backend is what is behind the contract.
 type Backend struct {
@@ -44,14 +48,21 @@ type Backend struct {
 	Extra func() []engine.Usage
 }
 
-// Begin lets the server answer. Before, every call fails as unavailable.
-func (s *Server) Begin(b Backend) { s.backend.Store(&b) }
+// Begin lets the server answer. It is called once.
+func (s *Server) Begin(b Backend) {
+	s.backend.Store(&b)
+	close(s.begun)
+}
 
-func (s *Server) begun() (*Backend, error) {
-	if b := s.backend.Load(); b != nil {
-		return b, nil
+// await returns the backend. While the tables are being taken over a call waits, for as long as its caller does:
+// that takes a moment, and callers see no failure of it.
+func (s *Server) await(ctx context.Context) (*Backend, error) {
+	select {
+	case <-s.begun:
+		return s.backend.Load(), nil
+	case <-ctx.Done():
+		return nil, status.Error(codes.Unavailable, "the dataplane is starting")
 	}
-	return nil, status.Error(codes.Unavailable, "the dataplane is starting")
 }
 
 // codeOf is the code for an error of the engine.
@@ -73,12 +84,12 @@ func codeOf(err error) codes.Code {
 func wire(err error) error { return status.Error(codeOf(err), err.Error()) }
 
 // SetPorts implements the contract.
-func (s *Server) SetPorts(_ context.Context, r *dataplanev1.SetPortsRequest) (*dataplanev1.SetPortsResponse, error) {
+func (s *Server) SetPorts(ctx context.Context, r *dataplanev1.SetPortsRequest) (*dataplanev1.SetPortsResponse, error) {
 	var ports []engine.Port
 	for _, p := range r.GetPorts() {
 		ports = append(ports, engine.Port{Name: p.GetName(), Enabled: p.GetEnabled(), MTU: p.GetMtu()})
 	}
-	b, err := s.begun()
+	b, err := s.await(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +100,8 @@ func (s *Server) SetPorts(_ context.Context, r *dataplanev1.SetPortsRequest) (*d
 }
 
 // ListPorts implements the contract.
-func (s *Server) ListPorts(context.Context, *dataplanev1.ListPortsRequest) (*dataplanev1.ListPortsResponse, error) {
-	b, err := s.begun()
+func (s *Server) ListPorts(ctx context.Context, _ *dataplanev1.ListPortsRequest) (*dataplanev1.ListPortsResponse, error) {
+	b, err := s.await(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +129,7 @@ func (s *Server) ListRoutes(r *dataplanev1.ListRoutesRequest, stream grpc.Server
 	if f != 0 && f != 4 && f != 6 {
 		return status.Errorf(codes.InvalidArgument, "family is %d, not 0, 4 or 6", f)
 	}
-	b, err := s.begun()
+	b, err := s.await(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -146,12 +157,12 @@ func routeMessage(r engine.Route) *dataplanev1.ForwardingRoute {
 }
 
 // Lookup implements the contract.
-func (s *Server) Lookup(_ context.Context, r *dataplanev1.LookupRequest) (*dataplanev1.LookupResponse, error) {
+func (s *Server) Lookup(ctx context.Context, r *dataplanev1.LookupRequest) (*dataplanev1.LookupResponse, error) {
 	a, ok := netip.AddrFromSlice(r.GetAddress())
 	if !ok {
 		return nil, status.Errorf(codes.InvalidArgument, "an address has 4 or 16 bytes, not %d", len(r.GetAddress()))
 	}
-	b, err := s.begun()
+	b, err := s.await(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +177,8 @@ func (s *Server) Lookup(_ context.Context, r *dataplanev1.LookupRequest) (*datap
 }
 
 // ListNeighbors implements the contract.
-func (s *Server) ListNeighbors(context.Context, *dataplanev1.ListNeighborsRequest) (*dataplanev1.ListNeighborsResponse, error) {
-	b, err := s.begun()
+func (s *Server) ListNeighbors(ctx context.Context, _ *dataplanev1.ListNeighborsRequest) (*dataplanev1.ListNeighborsResponse, error) {
+	b, err := s.await(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -181,8 +192,8 @@ func (s *Server) ListNeighbors(context.Context, *dataplanev1.ListNeighborsReques
 }
 
 // GetCounters implements the contract.
-func (s *Server) GetCounters(context.Context, *dataplanev1.GetCountersRequest) (*dataplanev1.GetCountersResponse, error) {
-	b, err := s.begun()
+func (s *Server) GetCounters(ctx context.Context, _ *dataplanev1.GetCountersRequest) (*dataplanev1.GetCountersResponse, error) {
+	b, err := s.await(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -37,9 +37,21 @@ type pending struct {
 	failures []*ribv1.Failure
 }
 
+// errMoving ends streams while the right to program moves to another process.
+var errMoving = status.Error(codes.Unavailable, "the routing table is handed over to another process: connect again and repeat the routes")
+
 // Produce implements the contract.
 func (s *Server) Produce(stream produceStream) error {
-	session, err := s.open(stream)
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	moving, leave, ok := s.produce.enter()
+	if !ok {
+		return errMoving
+	}
+	defer leave()
+	session, err := s.open(stream, first.GetOpen())
 	if err != nil {
 		return err
 	}
@@ -56,6 +68,8 @@ func (s *Server) Produce(stream produceStream) error {
 	}()
 	go func() {
 		select {
+		case <-moving:
+			cancel(errMoving)
 		case <-session.Replaced():
 			cancel(status.Error(codes.Aborted, producer.ErrReplaced.Error()))
 		case <-ctx.Done():
@@ -79,12 +93,7 @@ func (s *Server) Produce(stream produceStream) error {
 	return err
 }
 
-func (s *Server) open(stream produceStream) (*producer.Session, error) {
-	m, err := stream.Recv()
-	if err != nil {
-		return nil, err
-	}
-	open := m.GetOpen()
+func (s *Server) open(stream produceStream, open *ribv1.Open) (*producer.Session, error) {
 	if open == nil {
 		return nil, status.Error(codes.InvalidArgument, "want open first")
 	}

@@ -27,7 +27,16 @@ type Server struct {
 	Producers *producer.Registry
 	// Component names the component that calls, "" when it is none.
 	Component func(context.Context) string
+
+	produce gate
 }
+
+// Freeze ends the streams of producers: they connect again, to whoever listens then. It returns when the last
+// one has ended.
+func (s *Server) Freeze(ctx context.Context) error { return s.produce.shut(ctx) }
+
+// Unfreeze lets producers open streams again.
+func (s *Server) Unfreeze() { s.produce.open() }
 
 // List implements the contract. The answer is not one moment's: each message is.
 func (s *Server) List(q *ribv1.ListRequest, stream grpc.ServerStreamingServer[ribv1.ListResponse]) error {

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package app wires ribd: sources → table → dataplane, and the contracts around it.
+//
+// Before the token the table follows its sources and nobody is told: no stream to the dataplane, no file. What
+// would be programmed can be asked for (Rehearse).
 package app
 
 import (
@@ -45,12 +48,14 @@ type App struct {
 	producers *producer.Registry
 	program   *program.Programmer
 	probe     *probe.Probe
-	ready     chan struct{}
+	api       *api.Server
+	// active is closed when the right to program is here, ready when the sources have told enough to do it.
+	active, ready chan struct{}
 }
 
 // New wires the service. It is a kit.Constructor.
 func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
-	a := &App{rt: rt, ready: make(chan struct{})}
+	a := &App{rt: rt, active: make(chan struct{}), ready: make(chan struct{})}
 	a.rib = rib.New(table.DefaultLimits(), fib.Config{BatchSize: batchSize, Window: window})
 	probe.Hatch(a.rib)
 	a.links = links.New(a.rib)
@@ -63,9 +68,6 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	if awaited := a.producers.Awaited(); len(awaited) > 0 {
-		rt.Log.Info("the dataplane keeps routes until their producers have repeated them", "producers", awaited)
-	}
 	a.program = &program.Programmer{
 		RIB: a.rib, Log: rt.Log, Token: rt.Token, Ready: a.ready, Complete: a.complete,
 	}
@@ -73,7 +75,8 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 	commits := newCommitTime()
 	a.routes.Committed = func(d time.Duration) { commits.Observe(d.Seconds()) }
 	rt.Metrics.MustRegister(newMetrics(a), commits)
-	ribv1.RegisterRibServer(rt.Server, &api.Server{RIB: a.rib, Producers: a.producers, Component: a.component})
+	a.api = &api.Server{RIB: a.rib, Producers: a.producers, Component: a.component}
+	ribv1.RegisterRibServer(rt.Server, a.api)
 	return a, nil
 }
 
@@ -99,18 +102,38 @@ func (a *App) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.rt.Own(ctx, a.owner) })
 	g.Go(func() error { return a.links.Run(ctx, a.rt.Log, interfacesv1.NewInterfacesClient(interfaces)) })
-	g.Go(func() error { return a.awaitSources(ctx) })
-	g.Go(func() error { return a.program.Run(ctx) })
 	g.Go(func() error { return a.routes.Follow(ctx) })
-	g.Go(func() error { return a.reap(ctx) })
+	g.Go(func() error { return a.program.Run(ctx) })
+	g.Go(func() error {
+		if err := a.activate(ctx); err != nil {
+			return err
+		}
+		g.Go(func() error { return a.reap(ctx) })
+		return a.awaitSources(ctx)
+	})
 	return g.Wait()
+}
+
+// activate waits for the right to program and takes over what the process before left.
+func (a *App) activate(ctx context.Context) error {
+	if _, err := a.rt.Token(ctx); err != nil {
+		return err
+	}
+	if err := a.producers.Recall(); err != nil {
+		return err
+	}
+	if awaited := a.producers.Awaited(); len(awaited) > 0 {
+		a.rt.Log.Info("the dataplane keeps routes until their producers have repeated them", "producers", awaited)
+	}
+	close(a.active)
+	return nil
 }
 
 // Probe implements kit.Service.
 func (a *App) Probe(ctx context.Context) error { return a.probe.Check(ctx) }
 
-// awaitSources opens the gate to the dataplane once the configuration and the interfaces are known.
-// Producers are not waited for: they start after this component is ready.
+// awaitSources opens the gate to the dataplane once the configuration and the interfaces are known. What was
+// observed before the token does not count: a change may have been decided since. Producers are not waited for: they start after this component is ready.
 func (a *App) awaitSources(ctx context.Context) error {
 	for _, known := range []<-chan struct{}{a.routes.Restored(), a.links.Synced()} {
 		select {

@@ -4,8 +4,10 @@
 package fib
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Action is what the dataplane does with a packet whose destination matches a route.
@@ -18,6 +20,20 @@ const (
 	Local
 	Connected
 )
+
+func (a Action) String() string {
+	switch a {
+	case Forward:
+		return "forward"
+	case Drop:
+		return "drop"
+	case Local:
+		return "local"
+	case Connected:
+		return "connected"
+	}
+	return "none"
+}
 
 // Hop is one resolved next hop. Address is invalid for Connected and absent for Local.
 type Hop struct {
@@ -35,6 +51,24 @@ type Content struct {
 // Equal reports whether two contents mean the same to the dataplane.
 func (c Content) Equal(o Content) bool {
 	return c.Action == o.Action && slices.Equal(c.Hops, o.Hops)
+}
+
+// String writes a content the same way whenever it means the same: the action, then each hop as
+// address%interface, with *weight where it is not 1.
+func (c Content) String() string {
+	var b strings.Builder
+	b.WriteString(c.Action.String())
+	for _, h := range c.Hops {
+		b.WriteByte(' ')
+		if h.Address.IsValid() {
+			b.WriteString(h.Address.String())
+		}
+		b.WriteString("%" + h.Interface)
+		if h.Weight != 1 {
+			fmt.Fprintf(&b, "*%d", h.Weight)
+		}
+	}
+	return b.String()
 }
 
 // Group is a next-hop group that any number of routes share. A change of its content is one write,

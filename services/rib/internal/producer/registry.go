@@ -94,6 +94,19 @@ func New(r *rib.RIB, log *slog.Logger, file string, reserved ...string) (*Regist
 	return &Registry{rib: r, log: log, file: file, reserved: reserved, producers: map[string]*producer{}, awaited: awaited}, nil
 }
 
+// Recall reads again what an earlier run left in the file: one that ran beside this one may have written it
+// since. It is called once the right to write has moved here, before the first Open.
+func (r *Registry) Recall() error {
+	awaited, err := load(r.file)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.awaited = awaited
+	return nil
+}
+
 // Open begins a session. It returns the generation whose end of synchronisation was last applied.
 func (r *Registry) Open(name, component string, generation uint64, distance uint8) (*Session, uint64, error) {
 	if !names.MatchString(name) || slices.Contains(r.reserved, name) {

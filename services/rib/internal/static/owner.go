@@ -51,8 +51,8 @@ type Routes struct {
 	now      func() time.Time
 	limit    time.Duration // of a commit
 
-	restored chan struct{}
-	once     sync.Once
+	observed, restored chan struct{}
+	once               struct{ observed, restored sync.Once }
 
 	// Committed, when set, is told how long each commit took.
 	Committed func(time.Duration)
@@ -67,7 +67,8 @@ type configured struct {
 // New returns an owner without routes. own tells the device's own addresses.
 func New(r *rib.RIB, own func(netip.Addr) (string, bool), p Publisher) *Routes {
 	return &Routes{
-		rib: r, own: own, publisher: p, now: time.Now, limit: CommitLimit, restored: make(chan struct{}),
+		rib: r, own: own, publisher: p, now: time.Now, limit: CommitLimit,
+		observed: make(chan struct{}), restored: make(chan struct{}),
 		routes: map[string]configured{}, byPrefix: map[netip.Prefix][]string{}, shown: map[string]map[string]any{},
 	}
 }
@@ -75,8 +76,11 @@ func New(r *rib.RIB, own func(netip.Addr) (string, bool), p Publisher) *Routes {
 // Patterns are the objects that the owner declares.
 func Patterns() []string { return []string{patternInstance, patternProtocol, patternStatic} }
 
-// Restored is closed once a snapshot was put into the table.
+// Restored is closed once the owner's snapshot was put into the table.
 func (s *Routes) Restored() <-chan struct{} { return s.restored }
+
+// Observed is closed once any snapshot was.
+func (s *Routes) Observed() <-chan struct{} { return s.observed }
 
 // Len is the number of routes configured.
 func (s *Routes) Len() int {
@@ -110,6 +114,15 @@ func (s *Routes) Commit(ctx context.Context, c owner.Change) error {
 
 // Restore implements owner.Handler. It does not wait for the dataplane: readiness does.
 func (s *Routes) Restore(_ context.Context, snapshot owner.Snapshot) []error {
+	errs := s.restore(snapshot)
+	s.once.restored.Do(func() { close(s.restored) })
+	return errs
+}
+
+// Observe implements owner.Observer: the table follows, and nobody is programmed.
+func (s *Routes) Observe(_ context.Context, snapshot owner.Snapshot) { s.restore(snapshot) }
+
+func (s *Routes) restore(snapshot owner.Snapshot) []error {
 	objects := make([]owner.Object, 0, len(snapshot.Objects))
 	for _, key := range slices.Sorted(maps.Keys(snapshot.Objects)) {
 		objects = append(objects, snapshot.Objects[key])
@@ -126,7 +139,7 @@ func (s *Routes) Restore(_ context.Context, snapshot owner.Snapshot) []error {
 		errs = append(errs, err)
 	}
 	s.show(slices.Collect(maps.Keys(change)))
-	s.once.Do(func() { close(s.restored) })
+	s.once.observed.Do(func() { close(s.observed) })
 	return errs
 }
 

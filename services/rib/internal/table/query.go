@@ -89,6 +89,16 @@ func (t *Table) Best(r Ref) (Status, bool) {
 	return t.status(r.entry, r.entry.best), true
 }
 
+// BestOf returns what the dataplane should have for a prefix by the paths of some sources alone.
+func (t *Table) BestOf(r Ref, some func(source string) bool) (fib.Content, netip.Prefix, bool) {
+	for p := r.entry.first; p != nil; p = p.next {
+		if p.set.outcome.ok && some(p.source.name) {
+			return p.set.outcome.content, r.entry.Prefix(), true
+		}
+	}
+	return fib.Content{}, netip.Prefix{}, false
+}
+
 // Paths returns every path of a prefix in order of preference.
 func (t *Table) Paths(r Ref) []Status {
 	var all []Status
