@@ -8,11 +8,8 @@ TOOLS := build/tools
 GNMI_PROTO = $(shell go list -m -f '{{.Dir}}' github.com/openconfig/gnmi)/proto
 GO_BUILD := CGO_ENABLED=0 GOFLAGS= go build -trimpath -buildvcs=false -ldflags '-s -w'
 
-# The daemon of each component of a generation, and the package it is built from.
+# The components of build/generation, which a device runs that is not installed from packages.
 COMPONENTS := state config host interfaces rib dataplane
-DIR_dataplane := dataplane
-DIR_of = $(or $(DIR_$(1)),services/$(1))
-DAEMON_of = $(shell awk '/^daemon:/ {print $$2}' $(call DIR_of,$(1))/component.yaml)
 
 .PHONY: help
 help: ## Show this
@@ -31,33 +28,27 @@ down: ## End exactly what `make up` started (LAB=name)
 	@build/bin/ashlar-lab down $(if $(LAB),--name $(LAB))
 
 ##@ Build
-.PHONY: build rpm prerequisites clean
-build: ## Every component into build/generation, the commands into build/bin
+.PHONY: build rpm releases release prerequisites clean
+build: ## Every component into build/trees and build/generation, the commands into build/bin
 	@mkdir -p build/bin build/generation
-	@$(foreach c,$(COMPONENTS),mkdir -p build/generation/$(c)/bin && install -m 644 $(call DIR_of,$(c))/component.yaml build/generation/$(c)/component.yaml &&) true
-	@$(foreach c,$(COMPONENTS),$(GO_BUILD) -o build/generation/$(c)/bin/$(call DAEMON_of,$(c)) ./$(call DIR_of,$(c)) &&) true
+	@$(GO_BUILD) -o build/bin/ ./rpm/cmd/ashlar-release ./rpm/cmd/ashlar-rpm
+	@build/bin/ashlar-release trees
+	@find build/generation -mindepth 1 -maxdepth 1 ! -type l -exec rm -rf {} +
+	@$(foreach c,$(COMPONENTS),ln -sfnT ../trees/$(c) build/generation/$(c) &&) true
 	@$(GO_BUILD) -o build/bin/ashlar ./cli
-	@$(GO_BUILD) -o build/bin/ashlard ./pkgmgr/ashlard
+	@ln -f build/trees/supervisor/bin/ashlard build/bin/ashlard
 	@$(GO_BUILD) -o build/bin/ashlar-lab ./lab
 
-# Each component's tree with the contract files of what it consumes, then the packages. The time of the commit is the
-# build time; the keys are the lab's own, made once.
-OF_THE_SUPERVISOR := $(patsubst pkgmgr/%/component.yaml,%,$(wildcard pkgmgr/*/component.yaml))
-NAME_of = $(shell awk '/^name:/ {print $$2}' pkgmgr/$(1)/component.yaml)
-PACKAGED := $(COMPONENTS) $(foreach d,$(OF_THE_SUPERVISOR),$(call NAME_of,$(d)))
-COMMIT_TIME = $(shell git log -1 --format=%ct)
-rpm: build ## Every component as a signed RPM, published as a repository in build/repo
-	@$(GO_BUILD) -o build/bin/ashlar-rpm ./rpm/cmd/ashlar-rpm
-	@rm -rf build/packages && mkdir -p build/packages
-	@cp -R $(COMPONENTS:%=build/generation/%) build/packages/
-	@$(foreach d,$(OF_THE_SUPERVISOR),install -D -m 644 pkgmgr/$(d)/component.yaml build/packages/$(call NAME_of,$(d))/component.yaml && \
-	  $(GO_BUILD) -o build/packages/$(call NAME_of,$(d))/bin/$(d) ./pkgmgr/$(d) &&) true
-	@for f in compat-tests/contracts/*--*.yaml; do \
-	  [ -e "$$f" ] || continue; name=$${f##*/}; \
-	  install -D -m 644 "$$f" "build/packages/$${name%%--*}/contracts/$${name#*--}"; done
-	@build/bin/ashlar-rpm keys build/keys >/dev/null
-	@build/bin/ashlar-rpm build --keys build/keys --time $(COMMIT_TIME) --out build/repo $(PACKAGED:%=build/packages/%)
-	@build/bin/ashlar-rpm repo --keys build/keys --time $(COMMIT_TIME) build/repo
+# Packages are made of what build made; what has not changed is not packed again. Results of the contract tests belong into
+# build/repo/evidence. The keys in build/keys are the lab's own, made once.
+rpm: build ## Every component as a signed RPM in the repository build/repo
+	@build/bin/ashlar-release pack
+
+releases: build ## The released versions, each built from its own commit, into build/repo
+	@build/bin/ashlar-release build
+
+release: build ## Record the versions of HEAD in rpm/releases.yaml: all new ones, or COMPONENT=name
+	@build/bin/ashlar-release add $(COMPONENT)
 
 prerequisites: ## Install what is missing of Debian's packages, saying what and why
 	@lab/prerequisites.sh

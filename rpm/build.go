@@ -44,8 +44,12 @@ func Build(tree, out string, key *Key, when time.Time) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("rpm: %s: %w", tree, err)
 	}
-	name := fmt.Sprintf("%s-%s-%s.%s.rpm", packageName(m), rpmVersion(m.Version), release, arch)
-	return write(r, filepath.Join(out, name), key, arch)
+	return write(r, filepath.Join(out, FileName(m.Name, m.Version, arch)), key, arch)
+}
+
+// FileName is how the package of a component's version is called; arch is RPM's name of the machine.
+func FileName(component, version, arch string) string {
+	return fmt.Sprintf("%s%s-%s-%s.%s.rpm", namePrefix, component, rpmVersion(version), release, arch)
 }
 
 // compose makes the unsigned package in memory.
@@ -177,7 +181,7 @@ func programArch(program string) (string, error) {
 	n, _ := f.ReadAt(head, 0)
 	arch, isELF := elfArch(head[:n])
 	if !isELF {
-		return hostArch(), nil
+		return HostArch(), nil
 	}
 	return arch, nil
 }

@@ -234,7 +234,7 @@ func TestRPMQueries(t *testing.T) {
 		}
 	}
 	format := "%{SHA256HEADER} %{ARCH} %{BUILDTIME} [%{FILEMTIMES} ]%{BUILDHOST}%{LICENSE}"
-	want := p.Digest + " " + hostArch() + " 1700000000 " + strings.Repeat("1700000000 ", 8) + "Apache-2.0"
+	want := p.Digest + " " + HostArch() + " 1700000000 " + strings.Repeat("1700000000 ", 8) + "Apache-2.0"
 	if got := r.must(t, "-qp", "--qf", format, file); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -286,7 +286,7 @@ func TestVersionsSideBySide(t *testing.T) {
 	r := newRPMCommand(t, key(t, "trusted"))
 	r.must(t, "-i", "--nodeps", demoPackage(t))
 	r.must(t, "-i", "--nodeps", demoPackage(t, "1.0.0", "1.1.0"))
-	if got := r.must(t, "-q", "ashlar-demo"); got != "ashlar-demo-1.0.0-1."+hostArch()+"\nashlar-demo-1.1.0-1."+hostArch()+"\n" {
+	if got := r.must(t, "-q", "ashlar-demo"); got != "ashlar-demo-1.0.0-1."+HostArch()+"\nashlar-demo-1.1.0-1."+HostArch()+"\n" {
 		t.Errorf("installed are %s", got)
 	}
 	r.must(t, "-V", "--nodeps", "ashlar-demo")

@@ -22,7 +22,7 @@ import (
 // says what the header says. Errors begin with the file's name and say what is wrong; they wrap ErrUnsigned,
 // ErrUntrusted, ErrDamaged or ErrForbidden, or are of the operating system. It reads the file twice and holds none
 // of it open.
-func Open(file string, keyring Keyring) (*Package, error) { return open(file, keyring, hostArch()) }
+func Open(file string, keyring Keyring) (*Package, error) { return open(file, keyring, HostArch()) }
 
 func open(file string, keyring Keyring, arch string) (*Package, error) {
 	f, size, err := openRegular(file)

@@ -25,7 +25,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if filepath.Base(file) != "ashlar-demo-1.0.0-1."+hostArch()+".rpm" {
+	if filepath.Base(file) != "ashlar-demo-1.0.0-1."+HostArch()+".rpm" {
 		t.Errorf("the package is called %s", filepath.Base(file))
 	}
 	want := []string{"bin/demod", "component.yaml", "contracts/ashlar.config.v1.yaml"}
@@ -118,7 +118,7 @@ func badPackages(t *testing.T) map[string]bad {
 		"file's digest": {func(r *recipe) {
 			r.tags[tagFileDigests] = rpmpack.EntryStringSlice([]string{"", "", "", "", strings.Repeat("0", 64), ""})
 		}, ErrDamaged, "demod was changed"},
-		"other machine":            {func(r *recipe) { r.meta.Arch = "s390x" }, ErrForbidden, "the package is for s390x, this machine is " + hostArch()},
+		"other machine":            {func(r *recipe) { r.meta.Arch = "s390x" }, ErrForbidden, "the package is for s390x, this machine is " + HostArch()},
 		"no machine":               {func(r *recipe) { r.meta.Arch = "noarch" }, ErrForbidden, "is for noarch"},
 		"program of other machine": {func(r *recipe) { r.add("bin/demod", modeRegular|0o755, arm) }, ErrForbidden, "bin/demod is a program for aarch64, the package says"},
 		"no manifest":              {func(r *recipe) { r.drop(Root + "/demo/1.0.0/component.yaml") }, ErrForbidden, "no component.yaml"},
@@ -218,7 +218,7 @@ func TestBadArchives(t *testing.T) {
 
 // look examines a package in memory.
 func look(b []byte, keyring Keyring) (*Package, error) {
-	return examine(bytes.NewReader(b), int64(len(b)), keyring, hostArch())
+	return examine(bytes.NewReader(b), int64(len(b)), keyring, HostArch())
 }
 
 func TestTruncated(t *testing.T) {

@@ -109,5 +109,5 @@ func rpmArch(goarch string) string {
 	return goarch
 }
 
-// hostArch is RPM's name of the machine this runs on.
-func hostArch() string { return rpmArch(runtime.GOARCH) }
+// HostArch is RPM's name of the machine that this runs on.
+func HostArch() string { return rpmArch(runtime.GOARCH) }

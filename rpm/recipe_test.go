@@ -115,7 +115,7 @@ func demoRecipe(t testing.TB) *recipe {
 	}
 	r := &recipe{
 		meta: rpmpack.RPMMetaData{
-			Name: "ashlar-demo", Version: "1.0.0", Release: "1", Epoch: rpmpack.NoEpoch, Summary: m.Summary, Arch: hostArch(),
+			Name: "ashlar-demo", Version: "1.0.0", Release: "1", Epoch: rpmpack.NoEpoch, Summary: m.Summary, Arch: HostArch(),
 			OS: "linux", Compressor: "zstd", BuildTime: buildTime(), Provides: pack(provides(m)), Requires: pack(requires(m, false)), Recommends: pack(requires(m, true)),
 		},
 		tags:   map[int]rpmpack.IndexEntry{tagFileDigestAlgo: rpmpack.EntryUint32([]uint32{hashSHA256})},
