@@ -23,7 +23,7 @@ daemon: bannerd
 version: 1.0.0
 summary: Shows what a whole service looks like
 provides:
-  - {contract: ashlar.lifecycle.v1, level: 1}
+  - {contract: ashlar.lifecycle.v1, level: 2}
   - {contract: ashlar.telemetry.v1, level: 1}
 requires:
   - {contract: ashlar.config.v1, levels: {min: 1}}

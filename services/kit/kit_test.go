@@ -179,9 +179,9 @@ func TestMetricsAreServed(t *testing.T) {
 
 func TestServedMustBeInTheManifest(t *testing.T) {
 	for desc, change := range map[string][2]string{
-		"a contract that the manifest leaves out": {"  - {contract: ashlar.lifecycle.v1, level: 1}\n", ""},
+		"a contract that the manifest leaves out": {"  - {contract: ashlar.lifecycle.v1, level: 2}\n", ""},
 		"a contract that is not served":           {"provides:\n", "provides:\n  - {contract: ashlar.rib.v1, level: 1}\n"},
-		"another level":                           {"ashlar.lifecycle.v1, level: 1", "ashlar.lifecycle.v1, level: 9"},
+		"another level":                           {"ashlar.lifecycle.v1, level: 2", "ashlar.lifecycle.v1, level: 9"},
 	} {
 		text := strings.Replace(string(manifestYAML), change[0], change[1], 1)
 		d := kittest.New(t, []byte(text), newBanner)
