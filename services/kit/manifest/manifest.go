@@ -51,6 +51,8 @@ type Gate struct {
 	Where  map[string]string `json:"where,omitempty"`
 	// Most is the largest sum of increases that passes.
 	Most uint64 `json:"most,omitempty"`
+	// Survives: the counter goes on when its process is replaced, as counters in pinned maps do. Others begin at 0.
+	Survives bool `json:"survives,omitempty"`
 }
 
 // Provision is a contract that the component serves.
