@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package app wires the host service together.
+//
+// Before the token it reads the machine, its configuration and the supervisor's list, and changes nothing: the host
+// name is kept, and its record written, from the owner's first snapshot on.
 package app
 
 import (
@@ -30,6 +33,7 @@ const second = time.Second
 type app struct {
 	rt        *kit.Runtime
 	keeper    *hostname.Keeper
+	handler   *ownership.Handler
 	owner     *owner.Owner
 	inventory *inventory.Inventory
 	server    *server.Server
@@ -45,7 +49,8 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 		return nil, err
 	}
 	a := &app{rt: rt, keeper: keeper, inventory: inventory.New(rt.Telemetry, rt.Log), server: server.New(), changed: make(chan struct{}, 1)}
-	a.owner = owner.New([]string{ownership.Pattern}, ownership.New(keeper, a.wake))
+	a.handler = ownership.New(keeper, a.wake)
+	a.owner = owner.New([]string{ownership.Pattern}, a.handler)
 	rt.Metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "ashlar_host_hostname_repairs_total",
 		Help: "Times somebody else changed the host name and it was put back.",

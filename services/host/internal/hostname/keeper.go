@@ -24,10 +24,11 @@ type Keeper struct {
 	file string
 	log  *slog.Logger
 
-	mu       sync.Mutex
-	wanted   string
-	repairs  uint64
-	identity string
+	mu        sync.Mutex
+	wanted    string
+	repairs   uint64
+	identity  string
+	inherited record
 }
 
 // record is the name that was found before the first change, on disk.
@@ -37,7 +38,7 @@ type record struct {
 	Found    string `json:"found"`
 }
 
-// NewKeeper returns a keeper that remembers in the directory. It changes nothing yet.
+// NewKeeper returns a keeper that remembers in the directory. It changes nothing, on disk neither, before Want.
 func NewKeeper(dir string, log *slog.Logger) (*Keeper, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -45,9 +46,6 @@ func NewKeeper(dir string, log *slog.Logger) (*Keeper, error) {
 	}
 	namespace, err := os.Readlink("/proc/self/ns/uts")
 	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
 	return &Keeper{file: filepath.Join(dir, "hostname.json"), log: log, identity: strings.TrimSpace(string(boot)) + " " + namespace}, nil
@@ -95,7 +93,11 @@ func (k *Keeper) take(name string) error {
 		return err
 	}
 	if _, ok := k.load(); !ok {
-		if err := k.save(record{k.identity, now}); err != nil {
+		first := record{k.identity, now}
+		if k.ours(k.inherited) {
+			first = k.inherited
+		}
+		if err := k.save(first); err != nil {
 			return fmt.Errorf("keeping the host name that was found: %w", err)
 		}
 	}
@@ -103,7 +105,7 @@ func (k *Keeper) take(name string) error {
 }
 
 func (k *Keeper) giveBack() error {
-	r, ok := k.load()
+	r, ok := k.found()
 	if !ok {
 		return nil
 	}
@@ -114,7 +116,11 @@ func (k *Keeper) giveBack() error {
 	if err := set(now, r.Found); err != nil {
 		return err
 	}
-	return os.Remove(k.file)
+	k.inherited = record{}
+	if err := os.Remove(k.file); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // set changes the name unless it is that already.
@@ -144,6 +150,36 @@ func (k *Keeper) Repair() (string, error) {
 	return k.wanted, nil
 }
 
+// Wanted is the name that the machine is kept at; "" when none is.
+func (k *Keeper) Wanted() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.wanted
+}
+
+// Export returns the name that was found before the first change, for another keeper to Import; nil when there is none.
+func (k *Keeper) Export() ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r, ok := k.found()
+	if !ok {
+		return nil, nil
+	}
+	return json.Marshal(r)
+}
+
+// Import takes what another keeper exported. It counts where the disk has no record.
+func (k *Keeper) Import(b []byte) error {
+	var r record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return fmt.Errorf("the host name that was found: %w", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.inherited = r
+	return nil
+}
+
 // Repairs counts how often the name was put back.
 func (k *Keeper) Repairs() uint64 {
 	k.mu.Lock()
@@ -151,7 +187,18 @@ func (k *Keeper) Repairs() uint64 {
 	return k.repairs
 }
 
-// load returns the record, if it is of this namespace and boot.
+// found is the name before the first change, by the disk or else by a predecessor.
+func (k *Keeper) found() (record, bool) {
+	if r, ok := k.load(); ok {
+		return r, true
+	}
+	return k.inherited, k.ours(k.inherited)
+}
+
+// ours reports whether a record is of this namespace and boot.
+func (k *Keeper) ours(r record) bool { return r.Identity == k.identity && r.Found != "" }
+
+// load returns the record on disk, if it is of this namespace and boot.
 func (k *Keeper) load() (record, bool) {
 	b, err := os.ReadFile(k.file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -165,13 +212,16 @@ func (k *Keeper) load() (record, bool) {
 		k.log.Error("the record of the host name that was found is unusable", "file", k.file, "error", err)
 		return record{}, false
 	}
-	return r, r.Identity == k.identity && r.Found != ""
+	return r, k.ours(r)
 }
 
 // save writes the record durably.
 func (k *Keeper) save(r record) error {
 	b, err := json.Marshal(r)
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(k.file), 0o750); err != nil {
 		return err
 	}
 	temporary := k.file + ".new"

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 
@@ -23,11 +24,13 @@ import (
 // Pattern is what the handler owns, as one object.
 const Pattern = "/system/config"
 
-// Handler is an owner.Handler. The kit calls it from one goroutine.
+// Handler is an owner.Handler and an owner.Observer. The kit calls these from one goroutine.
 type Handler struct {
 	keeper *hostname.Keeper
 	// told is called when a change is in effect.
 	told func()
+	// observed is the name that would be wanted, by a snapshot that nobody put into effect.
+	observed atomic.Pointer[string]
 }
 
 // New returns a handler. told is called after each change that came into effect.
@@ -63,6 +66,20 @@ func (h *Handler) Restore(_ context.Context, s owner.Snapshot) []error {
 		return []error{refuse("/hostname", codes.Internal, "%v", err)}
 	}
 	return nil
+}
+
+// Observe implements owner.Observer. What cannot be read is as if it were not there, as in Restore.
+func (h *Handler) Observe(_ context.Context, s owner.Snapshot) {
+	name, _ := parse(s.Objects)
+	h.observed.Store(&name)
+}
+
+// Observed is the name that would be wanted, "" for the one that was found; false before a snapshot came.
+func (h *Handler) Observed() (string, bool) {
+	if name := h.observed.Load(); name != nil {
+		return *name, true
+	}
+	return "", false
 }
 
 // parse reads the host name; "" when none is configured.

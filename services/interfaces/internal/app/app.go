@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package app wires the interface manager together.
+//
+// Before the token it reads the kernel and the configuration, and writes nothing: neither a link nor a file. Its
+// files are not even read before, since the process that holds the right to write them may still do so.
 package app
 
 import (
@@ -30,29 +33,20 @@ import (
 type app struct {
 	rt         *kit.Runtime
 	conn       *kernel.Conn
-	events     *kernel.Events
 	history    *history.Store
 	reconciler *reconcile.Reconciler
 	ports      *ports.Syncer
 	watch      *watch.Server
 	handler    *ownership.Handler
 	owner      *owner.Owner
+	// begun is closed once the right to change the kernel is here, and files and predecessor are taken over.
+	begun    chan struct{}
+	imported imported
 }
 
 // New builds the service; it changes nothing yet.
 func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
-	dir := rt.Layout.ComponentState(rt.Manifest.Name)
-	records, err := found.Open(dir)
-	if errors.Is(err, found.ErrDamaged) {
-		rt.Log.Error("interfaces cannot be put back as they were found", "error", err)
-	} else if err != nil {
-		return nil, err
-	}
 	conn, err := kernel.Open()
-	if err != nil {
-		return nil, err
-	}
-	events, err := kernel.Subscribe()
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +54,15 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &app{rt: rt, conn: conn, events: events, history: history.Open(dir, rt.Log), watch: watch.New()}
+	dir := rt.Layout.ComponentState(rt.Manifest.Name)
+	a := &app{rt: rt, conn: conn, history: history.New(dir, rt.Log), watch: watch.New(), begun: make(chan struct{})}
 	reporter := report.New(rt.Telemetry)
-	a.reconciler = reconcile.New(conn, records, a.history, rt.Log, reconcile.NewMetrics(rt.Metrics), func(name string, v *reconcile.View) {
+	a.reconciler = reconcile.New(conn, found.New(dir), a.history, rt.Log, reconcile.NewMetrics(rt.Metrics), func(name string, v *reconcile.View) {
 		a.watch.Tell(name, v)
 		reporter.Tell(name, v)
 	})
 	a.ports = ports.NewSyncer(dataplane, rt.Token, rt.Log)
-	a.handler = ownership.New(a.reconciler, a.judge(), a.ports, a.watch.Complete)
+	a.handler = ownership.New(a.reconciler, a.judge(), a.ports, a.begun, a.watch.Complete)
 	a.owner = owner.New([]string{ownership.Pattern}, a.handler)
 	rt.Metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "ashlar_interfaces_kernel_writes_total",
@@ -115,16 +110,55 @@ func (a *app) occupied() (map[string][]netip.Prefix, error) {
 func (a *app) Run(ctx context.Context) error {
 	defer a.conn.Close()
 	defer a.watch.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.rt.Own(ctx, a.owner) })
+	group.Go(func() error {
+		if _, err := a.rt.Token(ctx); err != nil {
+			return err
+		}
+		events, err := a.begin()
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return events.Run(ctx, a.reconciler.Hear) })
+		group.Go(func() error { a.reconciler.Run(ctx); return nil })
+		group.Go(func() error { a.history.Run(ctx); return nil })
+		group.Go(func() error { a.ports.Run(ctx); return nil })
+		close(a.begun)
+		return nil
+	})
+	return group.Wait()
+}
+
+// begin takes over what an earlier process left, and listens to the kernel from then on.
+func (a *app) begin() (*kernel.Events, error) {
 	if _, err := a.inventory(); err != nil {
 		a.rt.Log.Error("no more interfaces can be configured", "error", err)
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.events.Run(ctx, a.reconciler.Hear) })
-	group.Go(func() error { a.reconciler.Run(ctx); return nil })
-	group.Go(func() error { a.history.Run(ctx); return nil })
-	group.Go(func() error { a.ports.Run(ctx); return nil })
-	group.Go(func() error { return a.rt.Own(ctx, a.owner) })
-	return group.Wait()
+	if err := a.reconciler.Records(a.recall); err != nil {
+		return nil, err
+	}
+	a.history.Load()
+	if a.imported.history != nil {
+		if err := a.history.Import(a.imported.history); err != nil {
+			return nil, err
+		}
+	}
+	return kernel.Subscribe()
+}
+
+// recall reads what is on disk, and what the predecessor handed over, which is the same unless the file is damaged.
+func (a *app) recall(records *found.Store) error {
+	err := records.Load()
+	if errors.Is(err, found.ErrDamaged) {
+		a.rt.Log.Error("interfaces cannot be put back as they were found", "error", err)
+	} else if err != nil {
+		return err
+	}
+	if a.imported.found == nil {
+		return nil
+	}
+	return records.Adopt(a.imported.found)
 }
 
 // Probe implements kit.Service: the configuration is in effect, or pending, and the dataplane has the ports.

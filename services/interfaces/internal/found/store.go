@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 )
 
@@ -23,29 +24,58 @@ type Store struct {
 // ErrDamaged says that the file could not be understood. It was set aside; the store is empty and usable.
 var ErrDamaged = errors.New("the record of found interfaces is damaged and was set aside")
 
-// Open reads the records kept in a directory, which it makes if need be. With ErrDamaged the store is
-// valid too.
+// New returns a store that is empty until Load.
+func New(dir string) *Store {
+	return &Store{file: filepath.Join(dir, "found.json"), records: map[string]Record{}}
+}
+
+// Open is New and Load.
 func Open(dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	s := New(dir)
+	err := s.Load()
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, err
 	}
-	s := &Store{file: filepath.Join(dir, "found.json"), records: map[string]Record{}}
+	return s, err
+}
+
+// Load reads the records kept in the store's directory, which it makes if need be. Only who has the right to write
+// the file may call it. With ErrDamaged the store is usable too.
+func (s *Store) Load() error {
+	if err := os.MkdirAll(filepath.Dir(s.file), 0o750); err != nil {
+		return err
+	}
 	b, err := os.ReadFile(s.file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := json.Unmarshal(b, &s.records); err != nil || s.records == nil {
-		s.records = map[string]Record{}
+	records := map[string]Record{}
+	if err := json.Unmarshal(b, &records); err != nil || records == nil {
 		aside := s.file + ".damaged"
 		if renameErr := os.Rename(s.file, aside); renameErr != nil {
-			return nil, errors.Join(err, renameErr)
+			return errors.Join(err, renameErr)
 		}
-		return s, fmt.Errorf("%w as %s: %v", ErrDamaged, aside, err)
+		return fmt.Errorf("%w as %s: %v", ErrDamaged, aside, err)
 	}
-	return s, nil
+	s.records = records
+	return nil
+}
+
+// Adopt makes records all there are. Those of the file are the same but for one that was damaged.
+func (s *Store) Adopt(records map[string]Record) error {
+	if reflect.DeepEqual(s.records, records) {
+		return nil
+	}
+	var drop []string
+	for name := range s.records {
+		if _, kept := records[name]; !kept {
+			drop = append(drop, name)
+		}
+	}
+	return s.Update(records, drop)
 }
 
 // Names returns the interfaces with a record, in order.

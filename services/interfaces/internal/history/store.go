@@ -9,6 +9,9 @@ package history
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -45,15 +48,43 @@ type Store struct {
 	changed chan struct{}
 }
 
-// Open reads what a directory keeps; what cannot be read is as if it had never been.
-func Open(dir string, log *slog.Logger) *Store {
-	s := &Store{file: filepath.Join(dir, "history.json"), log: log, entries: map[string]entry{}, changed: make(chan struct{}, 1)}
-	if b, err := os.ReadFile(s.file); err == nil {
-		if err := json.Unmarshal(b, &s.entries); err != nil || s.entries == nil {
-			s.entries = map[string]entry{}
-		}
+// New returns a store that remembers nothing before Load or Import.
+func New(dir string, log *slog.Logger) *Store {
+	return &Store{file: filepath.Join(dir, "history.json"), log: log, entries: map[string]entry{}, changed: make(chan struct{}, 1)}
+}
+
+// Load reads what the directory keeps; what cannot be read is as if it had never been.
+func (s *Store) Load() {
+	b, err := os.ReadFile(s.file)
+	if err == nil {
+		err = s.Import(b)
 	}
-	return s
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("the times of interfaces' last changes are lost", "error", err)
+	}
+}
+
+// Export returns all that is remembered.
+func (s *Store) Export() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return json.Marshal(s.entries)
+}
+
+// Import makes what Export returned all that is remembered. After an error nothing has changed.
+func (s *Store) Import(b []byte) error {
+	var entries map[string]entry
+	if err := json.Unmarshal(b, &entries); err != nil {
+		return fmt.Errorf("history of interfaces: %w", err)
+	}
+	if entries == nil {
+		return errors.New("history of interfaces: there is none")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries = entries
+	s.touch()
+	return nil
 }
 
 // Since returns when the interface came into the state: the time remembered if it was in it already, else now.
@@ -105,9 +136,7 @@ func (s *Store) Run(ctx context.Context) {
 }
 
 func (s *Store) write() {
-	s.mu.Lock()
-	b, err := json.Marshal(s.entries)
-	s.mu.Unlock()
+	b, err := s.Export()
 	if err == nil {
 		err = os.WriteFile(s.file+".new", b, 0o640)
 	}

@@ -12,7 +12,11 @@ import (
 	"time"
 )
 
-func open(dir string) *Store { return Open(dir, slog.New(slog.DiscardHandler)) }
+func open(dir string) *Store {
+	s := New(dir, slog.New(slog.DiscardHandler))
+	s.Load()
+	return s
+}
 
 func flush(s *Store) {
 	ctx, cancel := context.WithCancel(context.Background())

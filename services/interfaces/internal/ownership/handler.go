@@ -31,17 +31,21 @@ const Pattern = "/interfaces/interface[name=*]"
 // portsLimit bounds how long a commit waits for the dataplane, restarts of it included.
 const portsLimit = 3 * time.Second
 
-// Handler is an owner.Handler. The kit calls it from one goroutine; Denied is for any.
+// Handler is an owner.Handler and an owner.Observer. The kit calls these from one goroutine; the rest is for any.
 type Handler struct {
 	reconciler *reconcile.Reconciler
 	judge      admission.Judge
 	ports      *ports.Syncer
 	restored   func()
 	parsed     map[string]entry
+	// begun is closed once the right to change the kernel is here.
+	begun <-chan struct{}
 
 	mu sync.Mutex
 	// denied is why configured interfaces are left out: they may not be configured.
 	denied map[string]error
+	// observed is what would be wanted, by a snapshot that nobody put into effect; nil before one came.
+	observed map[string]intent.Interface
 }
 
 // entry is an object that was parsed before: most objects are the same from one commit to the next.
@@ -51,9 +55,10 @@ type entry struct {
 	err  error
 }
 
-// New returns a handler. restored is called when the first configuration is in effect.
-func New(r *reconcile.Reconciler, j admission.Judge, p *ports.Syncer, restored func()) *Handler {
-	return &Handler{reconciler: r, judge: j, ports: p, restored: restored, parsed: map[string]entry{}}
+// New returns a handler. It changes nothing until begun is closed; restored is called when the first
+// configuration is in effect.
+func New(r *reconcile.Reconciler, j admission.Judge, p *ports.Syncer, begun <-chan struct{}, restored func()) *Handler {
+	return &Handler{reconciler: r, judge: j, ports: p, restored: restored, begun: begun, parsed: map[string]entry{}}
 }
 
 // Prepare implements owner.Handler.
@@ -102,9 +107,44 @@ func (h *Handler) tellDataplane(ctx context.Context, wanted map[string]intent.In
 
 // Restore implements owner.Handler. What was configured stays, whatever a judge would say of it today:
 // only an interface that may not be touched at all is left out.
-func (h *Handler) Restore(_ context.Context, s owner.Snapshot) []error {
-	var failures []error
-	wanted, denied := map[string]intent.Interface{}, map[string]error{}
+func (h *Handler) Restore(ctx context.Context, s owner.Snapshot) []error {
+	select {
+	case <-h.begun:
+	case <-ctx.Done():
+		return []error{ctx.Err()}
+	}
+	wanted, denied, failures := h.permitted(s)
+	broken := h.reconciler.Restore(wanted)
+	for _, name := range slices.Sorted(maps.Keys(broken)) {
+		failures = append(failures, wire(at(intent.Path(name), broken[name])))
+	}
+	h.ports.Set(portsOf(wanted))
+	h.mu.Lock()
+	h.denied = denied
+	h.mu.Unlock()
+	h.restored()
+	return failures
+}
+
+// Observe implements owner.Observer.
+func (h *Handler) Observe(_ context.Context, s owner.Snapshot) {
+	wanted, _, _ := h.permitted(s)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.observed = wanted
+}
+
+// Observed is what would be wanted, by the newest snapshot; false before there was one.
+func (h *Handler) Observed() (map[string]intent.Interface, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.observed, h.observed != nil
+}
+
+// permitted reads a snapshot: the interfaces that may be configured, those that may not with the reason, and
+// everything that is the matter.
+func (h *Handler) permitted(s owner.Snapshot) (wanted map[string]intent.Interface, denied map[string]error, failures []error) {
+	wanted, denied = map[string]intent.Interface{}, map[string]error{}
 	for _, key := range slices.Sorted(maps.Keys(s.Objects)) {
 		i, err := h.parse(key, s.Objects[key])
 		if err == nil {
@@ -118,16 +158,7 @@ func (h *Handler) Restore(_ context.Context, s owner.Snapshot) []error {
 		}
 		wanted[i.Name] = i
 	}
-	broken := h.reconciler.Restore(wanted)
-	for _, name := range slices.Sorted(maps.Keys(broken)) {
-		failures = append(failures, wire(at(intent.Path(name), broken[name])))
-	}
-	h.ports.Set(portsOf(wanted))
-	h.mu.Lock()
-	h.denied = denied
-	h.mu.Unlock()
-	h.restored()
-	return failures
+	return wanted, denied, failures
 }
 
 // Denied returns nil when every configured interface may be configured; else what is the matter with one.

@@ -170,6 +170,13 @@ func (r *Reconciler) Known(name string) bool {
 	return ok
 }
 
+// Records gives f the records of what interfaces were like before they were configured.
+func (r *Reconciler) Records(f func(*found.Store) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return f(r.found)
+}
+
 // Trouble returns nil when every configured interface is as wanted or pending; else what is wrong with one.
 func (r *Reconciler) Trouble() error {
 	r.mu.Lock()

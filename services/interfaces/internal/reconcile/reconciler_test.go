@@ -77,7 +77,8 @@ func newBed(t *testing.T, dir string) *bed {
 	sandbox.Must(t, err)
 	b := &bed{t: t, dir: dir, conn: conn, faults: &faulty{Conn: conn}, views: map[string]*View{}}
 	log := slog.New(slog.DiscardHandler)
-	past := history.Open(dir, log)
+	past := history.New(dir, log)
+	past.Load()
 	b.Reconciler = New(b.faults, store, past, log, NewMetrics(prometheus.NewRegistry()), b.hear)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
