@@ -89,7 +89,7 @@ func TestRefusalLeavesNothingChanged(t *testing.T) {
 }
 
 func TestNobodyToAsk(t *testing.T) {
-	h := new(lives).open(t, statetest.New(), Steps{})
+	h := (&lives{absence: 50 * time.Millisecond}).open(t, statetest.New(), Steps{})
 	ports, machine := newStone(t, ifaces), newStone(t, system)
 	h.attach(ports)
 	h.attach(machine)

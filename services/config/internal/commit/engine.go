@@ -37,6 +37,9 @@ const (
 	// Limit is how long a client is kept waiting, unless the options say otherwise: long enough for an owner that
 	// is silent when asked to put a change into effect, and again when asked to take it back.
 	Limit = 12 * time.Second
+	// Absence is how long a Set waits for an owner that is not attached, unless the options say otherwise: an owner
+	// that is being replaced is back sooner.
+	Absence = 2 * time.Second
 	// drainLimit bounds how long the end of Run waits for a transaction under way.
 	drainLimit = 4 * time.Second
 )
@@ -76,8 +79,8 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	Steps   Steps
-	// Patience with owners, Limit of a Set; 0 stands for the constants of these names.
-	Patience, Limit time.Duration
+	// Patience with owners, Limit of a Set, Absence of an owner; 0 stands for the constants of these names.
+	Patience, Limit, Absence time.Duration
 }
 
 // decision is the newest revision and what it says.
@@ -115,7 +118,7 @@ type Engine struct {
 // New returns an engine that does nothing before Run.
 func New(o Options) *Engine {
 	life, stop := context.WithCancel(context.Background())
-	o.Patience, o.Limit = cmp.Or(o.Patience, Patience), cmp.Or(o.Limit, Limit)
+	o.Patience, o.Limit, o.Absence = cmp.Or(o.Patience, Patience), cmp.Or(o.Limit, Limit), cmp.Or(o.Absence, Absence)
 	idle := time.NewTimer(time.Hour)
 	idle.Stop()
 	return &Engine{

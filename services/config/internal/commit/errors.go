@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/ashlar-nos/ashlar/services/config/internal/owners"
 )
 
 // Refused says that a change cannot be asked of an owner. Nothing changed.
@@ -15,6 +17,9 @@ type Refused struct {
 	// Code is Unimplemented when no component ever declared the path, Unavailable when its owner is away.
 	Code   codes.Code
 	Reason string
+
+	// away is the owner whose return is worth waiting for, if there is one.
+	away *owners.Declaration
 }
 
 func (r *Refused) Error() string { return r.Path + ": " + r.Reason }

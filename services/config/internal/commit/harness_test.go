@@ -55,6 +55,7 @@ type lives struct {
 	token    uint64
 	patience time.Duration
 	limit    time.Duration
+	absence  time.Duration
 }
 
 // open starts a life. It is ended with the test.
@@ -73,7 +74,7 @@ func (l *lives) open(t testing.TB, state *statetest.Store, steps Steps) *house {
 	h.engine = New(Options{
 		Model: model, Registry: registry, Log: log, Metrics: NewMetrics(prometheus.NewRegistry()), Steps: steps,
 		Store:   store.New(conn, func(context.Context) (uint64, error) { return token, nil }, log),
-		Publish: h.publish, Patience: l.patience, Limit: l.limit,
+		Publish: h.publish, Patience: l.patience, Limit: l.limit, Absence: l.absence,
 	})
 	h.owners = serve(t, func(s *grpc.Server) {
 		configv1.RegisterConfigServer(s, owners.NewServer(registry, h.engine, func(context.Context) string { return "owner" }, log))

@@ -31,6 +31,8 @@ type stone struct {
 	// rejectRestore is what it fails of a snapshot, once.
 	rejectRestore *configv1.Refusal
 	mute          bool
+	// onPrepare is called instead of an answer to the next prepare.
+	onPrepare func()
 	// prepared counts the questions.
 	prepared, aborted int
 	restores          int
@@ -129,6 +131,11 @@ func (s *stone) answer(m *configv1.AttachResponse, snapshot map[string]string, p
 		s.prepared++
 		pending[m.GetPrepare().GetTransaction()] = m.GetPrepare().GetChanges()
 		if s.mute {
+			return nil
+		}
+		if instead := s.onPrepare; instead != nil {
+			s.onPrepare = nil
+			go instead()
 			return nil
 		}
 		return &configv1.AttachRequest{Message: &configv1.AttachRequest_Prepared{

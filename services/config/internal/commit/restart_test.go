@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -92,7 +93,7 @@ func TestEngineDies(t *testing.T) {
 }
 
 func TestRestartKeepsEverything(t *testing.T) {
-	state, l := statetest.New(), new(lives)
+	state, l := statetest.New(), &lives{absence: 50 * time.Millisecond}
 	first := l.open(t, state, Steps{})
 	ports, routing := newStone(t, ifaces), newStone(t, static)
 	first.attach(ports)

@@ -79,8 +79,55 @@ func (e *Engine) limit(ctx context.Context) time.Duration {
 func since(t time.Time) time.Duration { return time.Since(t).Round(time.Millisecond) }
 
 // begin takes a request up to the decision and starts that; done receives what it came to, and is nil when
-// there is nothing to decide.
-func (e *Engine) begin(ctx context.Context, user string, request *gnmi.SetRequest) (t *transaction, done chan error, err error) {
+// there is nothing to decide. An owner that is away, or leaves before it has accepted, is waited for without the
+// turn: others may go on, and so may the owner, should it have something new to declare. Then the request begins
+// again, on what is decided by then.
+func (e *Engine) begin(ctx context.Context, user string, request *gnmi.SetRequest) (*transaction, chan error, error) {
+	var missed time.Time
+	for {
+		declared := e.Registry.Declared()
+		t, done, err := e.attempt(ctx, user, request)
+		var refused *Refused
+		if !errors.As(err, &refused) || refused.away == nil {
+			return t, done, err
+		}
+		if missed.IsZero() {
+			missed = time.Now()
+		}
+		if !e.returns(ctx, missed, declared, *refused.away) {
+			return nil, nil, err
+		}
+	}
+}
+
+// returns waits for an owner that was missed: Absence, or Patience once it has said hello. It reports whether asking
+// again is worth it: the owner is attached, or what is declared has changed.
+func (e *Engine) returns(ctx context.Context, missed time.Time, declared *owners.Declarations, away owners.Declaration) bool {
+	absent, cancel := context.WithDeadline(ctx, missed.Add(e.Absence))
+	defer cancel()
+	restoring, cancel := context.WithDeadline(ctx, missed.Add(max(e.Absence, e.Patience)))
+	defer cancel()
+	for {
+		changed := e.Registry.Changed()
+		if _, err := e.Registry.Session(away); err == nil || e.Registry.Declared() != declared {
+			return restoring.Err() == nil
+		}
+		wait := absent
+		if e.Registry.Attaching(away) {
+			wait = restoring
+		}
+		select {
+		case <-changed:
+		case <-wait.Done():
+			return false
+		case <-e.life.Done():
+			return false
+		}
+	}
+}
+
+// attempt is one try to begin.
+func (e *Engine) attempt(ctx context.Context, user string, request *gnmi.SetRequest) (t *transaction, done chan error, err error) {
 	began := time.Now()
 	release, err := e.turn.take(ctx, stageChecking)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -153,7 +200,7 @@ func (e *Engine) group(t *transaction, changes *tree.Changes) error {
 		declaration := b.declarations[o.Pattern]
 		session, err := e.Registry.Session(declaration)
 		if err != nil {
-			return &Refused{Path: o.Path.String(), Code: codes.Unavailable, Reason: err.Error()}
+			return &Refused{Path: o.Path.String(), Code: codes.Unavailable, Reason: err.Error(), away: &declaration}
 		}
 		g := bySession[session]
 		if g == nil {
@@ -200,7 +247,11 @@ func (e *Engine) explain(g *group, err error) error {
 	if err == nil || errors.As(err, &refusal) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &Refused{Path: pathText(g.changes[0].GetPath()), Code: codes.Unavailable, Reason: err.Error()}
+	refused := &Refused{Path: pathText(g.changes[0].GetPath()), Code: codes.Unavailable, Reason: err.Error()}
+	if errors.Is(err, owners.ErrAway) {
+		refused.away = &g.declaration
+	}
+	return refused
 }
 
 // each runs fn for all groups side by side and returns the error that says most: a refusal before

@@ -16,8 +16,8 @@ import (
 const (
 	// loadLimit bounds one try to load.
 	loadLimit = 10 * time.Second
-	// absence is how long an owner may take to attach again before a pending change does not wait for it.
-	absence = 500 * time.Millisecond
+	// comeback is how long an owner may take to attach again before a pending change does not wait for it.
+	comeback = 500 * time.Millisecond
 )
 
 // start loads the configuration and finishes a pending mark.
@@ -110,7 +110,7 @@ func (e *Engine) finish(ctx context.Context, contents store.Contents) error {
 
 // confirm waits for an owner to restore a snapshot that holds the pending change, and returns its refusal.
 func (e *Engine) confirm(ctx context.Context, g *group) error {
-	absent, cancel := context.WithTimeout(ctx, min(absence, e.Patience))
+	absent, cancel := context.WithTimeout(ctx, min(comeback, e.Patience))
 	defer cancel()
 	restoring, cancel := context.WithTimeout(ctx, e.Patience)
 	defer cancel()

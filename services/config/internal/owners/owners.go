@@ -80,16 +80,18 @@ func NewRegistry() *Registry {
 	return &Registry{claims: map[string]*claim{}, tokens: map[string]uint64{}, changed: make(chan struct{})}
 }
 
-// Remember adds what was declared in an earlier life; the owners count as away.
+// Remember makes what was declared in an earlier life all that is declared; the owners count as away.
 func (r *Registry) Remember(declared map[string][]*gnmi.Path) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	clear(r.claims)
 	for component, patterns := range declared {
 		for _, p := range patterns {
 			r.claims[gpath.String(p)] = &claim{pattern: p, component: component}
 		}
 	}
 	r.listed = nil
+	r.announce()
 }
 
 // Declared returns what is declared now. While nothing changes it is the same pointer.
@@ -119,7 +121,7 @@ func (d *Declarations) ByComponent() map[string][]*gnmi.Path {
 func (r *Registry) Session(d Declaration) (*Session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.claims[gpath.String(d.Pattern)]; c != nil && c.session != nil {
+	if c := r.claims[gpath.String(d.Pattern)]; c != nil && c.session != nil && !c.session.over() {
 		return c.session, nil
 	}
 	return nil, fmt.Errorf("%w: %s; try again when it is back", ErrAway, d.Component)

@@ -162,6 +162,16 @@ func (s *Session) End(reason string) {
 	s.end(fmt.Errorf("%w: %s: %s", ErrAway, s.component, reason))
 }
 
+// over reports whether the session has ended.
+func (s *Session) over() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // end finishes the session once.
 func (s *Session) end(cause error) {
 	s.once.Do(func() {
