@@ -9,7 +9,7 @@ GNMI_PROTO = $(shell go list -m -f '{{.Dir}}' github.com/openconfig/gnmi)/proto
 GO_BUILD := CGO_ENABLED=0 GOFLAGS= go build -trimpath -buildvcs=false -ldflags '-s -w'
 
 # The components of build/generation, which a device runs that is not installed from packages.
-COMPONENTS := state config host interfaces rib dataplane
+COMPONENTS := pkgmgr state config host interfaces rib dataplane
 
 .PHONY: help
 help: ## Show this

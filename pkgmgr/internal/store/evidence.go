@@ -3,7 +3,15 @@
 
 package store
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/ashlar-nos/ashlar/rpm"
+)
 
 // Evidence is the result of one contract-test run: a consumer's contract file, held against a provider's package. The
 // store keeps it only when a key that is trusted for the consumer or the provider signed the document.
@@ -33,3 +41,38 @@ const (
 	Passed       = "passed"
 	Failed       = "failed"
 )
+
+func digestOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+func (s *Store) document(digest string) string {
+	return filepath.Join(s.dir, dirEvidence, digest+".json")
+}
+
+// readEvidence takes what the keyring of today trusts.
+func (s *Store) readEvidence() error {
+	files, err := filepath.Glob(filepath.Join(s.dir, dirEvidence, "*.json"))
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	keyring, err := s.Keyring()
+	if err != nil {
+		s.faults = append(s.faults, fmt.Errorf("no evidence is trusted: %w", err))
+		return nil
+	}
+	for _, file := range files {
+		content, signer, err := rpm.VerifyFile(file, keyring)
+		var e *Evidence
+		if err == nil {
+			e, err = parseEvidence(content, signer, keyring)
+		}
+		if err != nil {
+			s.faults = append(s.faults, fmt.Errorf("evidence is left out: %w", err))
+			continue
+		}
+		s.evidence[e.Digest] = e
+	}
+	return nil
+}
