@@ -47,7 +47,7 @@ func (d *demo) checkCoverage(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	total, err := d.traffic.total()
+	total, err := d.traffic.Total()
 	if err != nil {
 		return "", err
 	}

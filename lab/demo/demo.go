@@ -17,8 +17,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/ashlar-nos/ashlar/lab/calls"
 	"github.com/ashlar-nos/ashlar/lab/instance"
+	"github.com/ashlar-nos/ashlar/lab/load"
 )
 
 // Rate is how many packets a second the stream has by default, both families together.
@@ -42,8 +42,8 @@ const limit = 5 * time.Minute
 type demo struct {
 	Options
 	lab     *instance.Lab
-	traffic *traffic
-	client  *client
+	traffic *load.Traffic
+	client  *load.Automation
 	rows    []row
 	// baseline is the configuration as it was acknowledged, to be compared with after everything was killed.
 	baseline string
@@ -122,11 +122,11 @@ func (d *demo) perform(ctx context.Context, s step) error {
 
 // account adds what the stream and the client did since the row before.
 func (d *demo) account(ctx context.Context, r *row) error {
-	packets, err := d.traffic.account(ctx)
+	packets, err := d.traffic.Account(ctx)
 	if err != nil {
 		return err
 	}
-	r.measured, r.packets, r.calls = true, packets, d.client.account()
+	r.measured, r.packets, r.calls = true, packets, d.client.Account()
 	if lost := packets.Lost + packets.Duplicated + packets.Damaged; lost > 0 {
 		d.fault("%s: %d packets lost, %d duplicated, %d damaged", r.name, packets.Lost, packets.Duplicated, packets.Damaged)
 	}
@@ -154,10 +154,10 @@ func (d *demo) say(format string, arguments ...any) {
 // end stops what runs and takes the lab down. After a failure the device's logs are kept.
 func (d *demo) end(ctx context.Context, failure error) (err error) {
 	if d.client != nil {
-		err = errors.Join(err, d.client.end())
+		err = errors.Join(err, d.client.End())
 	}
 	if d.traffic != nil {
-		err = errors.Join(err, d.traffic.end())
+		err = errors.Join(err, d.traffic.End())
 	}
 	if d.lab == nil {
 		return err
@@ -166,30 +166,4 @@ func (d *demo) end(ctx context.Context, failure error) (err error) {
 		err = errors.Join(err, d.lab.KeepLogs())
 	}
 	return errors.Join(err, d.lab.Close(), instance.Down(context.WithoutCancel(ctx), d.Build, labName))
-}
-
-// client is the automation that goes on calling.
-type client struct {
-	*calls.Client
-	cancel context.CancelFunc
-	done   chan struct{}
-	last   calls.Stats
-}
-
-func (c *client) account() calls.Stats {
-	now := c.Stats()
-	since := now.Since(c.last)
-	c.last = now
-	return since
-}
-
-// stop lets the call under way finish.
-func (c *client) stop() {
-	c.cancel()
-	<-c.done
-}
-
-func (c *client) end() error {
-	c.stop()
-	return c.Close()
 }

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ashlar-nos/ashlar/lab/calls"
 	"github.com/ashlar-nos/ashlar/lab/intent"
+	"github.com/ashlar-nos/ashlar/lab/load"
 	"github.com/ashlar-nos/ashlar/lab/topology"
 )
 
@@ -26,47 +26,28 @@ func (d *demo) stream(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var err error
-	if d.traffic, err = startTraffic(d.lab.Topology, d.Rate); err != nil {
+	if d.traffic, err = load.StartTraffic(d.lab.Topology, d.Rate); err != nil {
 		return "", err
 	}
-	if d.client, err = d.startClient(); err != nil {
+	if d.client, err = load.StartAutomation(d.lab, topology.LinkB2.Port); err != nil {
 		return "", err
 	}
-	if err := d.traffic.flow(ctx, 2*calm); err != nil {
+	if err := d.traffic.Flow(ctx, 2*calm); err != nil {
 		return "", err
 	}
-	shares, err := d.traffic.shares()
+	shares, err := d.traffic.Shares()
 	if err != nil {
 		return "", err
 	}
 	for family, flows := range shares {
 		name := []string{"IPv4", "IPv6"}[family]
-		d.say("%s: of %d balanced flows %d go by %s and %d by %s", name, balanced,
+		d.say("%s: of %d balanced flows %d go by %s and %d by %s", name, load.Balanced,
 			flows[0], topology.LinkB1.Port, flows[1], topology.LinkB2.Port)
-		if 10*min(flows[0], flows[1]) < 3*balanced {
-			d.fault("%s: a link carries %d of %d flows, less than 30 %%", name, min(flows[0], flows[1]), balanced)
+		if 10*min(flows[0], flows[1]) < 3*load.Balanced {
+			d.fault("%s: a link carries %d of %d flows, less than 30 %%", name, min(flows[0], flows[1]), load.Balanced)
 		}
 	}
 	return fmt.Sprintf("%s packets a second", thousands(uint64(d.Rate))), nil
-}
-
-// startClient calls by TLS from outside the device, as automation does.
-func (d *demo) startClient() (*client, error) {
-	login, err := d.lab.Login()
-	if err != nil {
-		return nil, err
-	}
-	c, err := calls.New(d.lab.Address(), intent.Description(topology.LinkB2.Port), login)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	out := &client{Client: c, cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(out.done)
-		c.Run(ctx)
-	}()
-	return out, nil
 }
 
 // killLimit bounds the wait for a killed component.
@@ -79,7 +60,7 @@ func (d *demo) kill(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return readyAfter(took), d.traffic.flow(ctx, calm)
+	return readyAfter(took), d.traffic.Flow(ctx, calm)
 }
 
 func readyAfter(took time.Duration) string {
@@ -102,18 +83,18 @@ func (d *demo) killEverything(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d.say("no process of the router is alive")
-	before, err := d.traffic.now(within)
+	before, err := d.traffic.Now(within)
 	if err != nil {
 		return "", err
 	}
-	if err := d.traffic.flow(within, quick); err != nil {
+	if err := d.traffic.Flow(within, quick); err != nil {
 		return "", err
 	}
-	after, err := d.traffic.now(within)
+	after, err := d.traffic.Now(within)
 	if err != nil {
 		return "", err
 	}
-	alone := difference(after, before)
+	alone := load.Difference(after, before)
 	d.say("%s packets forwarded, %d lost meanwhile", thousands(alone.Received), alone.Lost)
 	begin := time.Now()
 	if err := d.lab.StartSupervisor(); err != nil {
@@ -122,7 +103,7 @@ func (d *demo) killEverything(ctx context.Context) (string, error) {
 	if err := d.lab.Device.WaitReady(within); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("ready %d ms after the supervisor's start", time.Since(begin).Milliseconds()), d.traffic.flow(ctx, calm)
+	return fmt.Sprintf("ready %d ms after the supervisor's start", time.Since(begin).Milliseconds()), d.traffic.Flow(ctx, calm)
 }
 
 // compare reads the configuration again. The client meanwhile compares its own leaf with each call.
@@ -140,7 +121,7 @@ func (d *demo) compare(ctx context.Context) (string, error) {
 
 // move leads the single routes by the other link and waits for their packets there.
 func (d *demo) move(ctx context.Context) (string, error) {
-	before, err := d.traffic.singleByLink()
+	before, err := d.traffic.SingleByLink()
 	if err != nil {
 		return "", err
 	}
@@ -150,8 +131,8 @@ func (d *demo) move(ctx context.Context) (string, error) {
 	}
 	acknowledged := time.Since(begin)
 	last := before
-	err = d.traffic.until(ctx, func() (bool, error) {
-		now, err := d.traffic.singleByLink()
+	err = d.traffic.Until(ctx, func() (bool, error) {
+		now, err := d.traffic.SingleByLink()
 		moved := now[0] == last[0] && now[1] > last[1]
 		last = now
 		return moved, err
@@ -159,10 +140,10 @@ func (d *demo) move(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the packets do not move: %w", err)
 	}
-	if err := d.traffic.flow(ctx, calm); err != nil {
+	if err := d.traffic.Flow(ctx, calm); err != nil {
 		return "", err
 	}
-	after, err := d.traffic.singleByLink()
+	after, err := d.traffic.SingleByLink()
 	if err != nil {
 		return "", err
 	}
@@ -186,11 +167,11 @@ func (d *demo) show(ctx context.Context) (string, error) {
 
 // stop ends the stream and sees that it went through the XDP program.
 func (d *demo) stop(ctx context.Context) (string, error) {
-	d.client.stop()
-	if err := d.traffic.stop(); err != nil {
+	d.client.Stop()
+	if err := d.traffic.Stop(); err != nil {
 		return "", err
 	}
-	if err := d.checkRate(time.Since(d.traffic.began)); err != nil {
+	if err := d.checkRate(time.Since(d.traffic.Began)); err != nil {
 		return "", err
 	}
 	stats := d.client.Stats()
@@ -201,7 +182,7 @@ func (d *demo) stop(ctx context.Context) (string, error) {
 
 // checkRate sees that the machine kept up with the stream it was asked for, by and large.
 func (d *demo) checkRate(took time.Duration) error {
-	total, err := d.traffic.total()
+	total, err := d.traffic.Total()
 	if err != nil {
 		return err
 	}

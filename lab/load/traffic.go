@@ -1,7 +1,12 @@
 // Copyright The Ashlar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package demo
+// Package load is what a lab's router has to bear: a stream of numbered packets from host A to host B in both
+// families, half of it balanced over two links, and an automation client that goes on calling. Both keep books, and
+// Account tells what happened since the last time.
+//
+// Neither type is safe for concurrent use, but for Traffic.Total.
+package load
 
 import (
 	"context"
@@ -13,28 +18,30 @@ import (
 	"github.com/ashlar-nos/ashlar/lab/topology"
 )
 
-// Flows of each family: balanced ones by the ECMP route, single ones by the route that is moved.
+// Flows of each family: Balanced ones by the ECMP route, Single ones by the route that is moved.
 const (
-	balanced = 64
-	single   = 16
+	Balanced = 64
+	Single   = 16
 )
 
-// traffic is the stream from host A to host B.
-type traffic struct {
+// Traffic is the stream from host A to host B.
+type Traffic struct {
 	generator *stream.Generator
 	meter     *stream.Meter
 	cancel    context.CancelFunc
 	done      chan error
 	last      stream.Totals
-	began     time.Time
+	// Began is when the stream did.
+	Began time.Time
 }
 
-func startTraffic(top *topology.Topology, rate int) (*traffic, error) {
+// StartTraffic streams rate packets a second, both families together, until End.
+func StartTraffic(top *topology.Topology, rate int) (*Traffic, error) {
 	router, err := top.HardwareAddress(topology.LinkA.Port)
 	if err != nil {
 		return nil, err
 	}
-	t := &traffic{done: make(chan error, 1)}
+	t := &Traffic{done: make(chan error, 1)}
 	t.meter, err = stream.NewMeter(top.HostB, topology.LinkB1.HostInterface, topology.LinkB2.HostInterface)
 	if err != nil {
 		return nil, err
@@ -42,14 +49,14 @@ func startTraffic(top *topology.Topology, rate int) (*traffic, error) {
 	from4, from6 := topology.LinkA.Host4.Addr(), topology.LinkA.Host6.Addr()
 	t.generator, err = stream.NewGenerator(stream.Config{
 		Host: top.HostA, Interface: topology.LinkA.HostInterface, NextHop: router,
-		V4: append(stream.Spread(from4, topology.Balanced4, balanced), stream.Spread(from4, topology.Single4, single)...),
-		V6: append(stream.Spread(from6, topology.Balanced6, balanced), stream.Spread(from6, topology.Single6, single)...),
+		V4: append(stream.Spread(from4, topology.Balanced4, Balanced), stream.Spread(from4, topology.Single4, Single)...),
+		V6: append(stream.Spread(from6, topology.Balanced6, Balanced), stream.Spread(from6, topology.Single6, Single)...),
 	})
 	if err != nil {
 		return nil, errors.Join(err, t.meter.Close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.cancel, t.began = cancel, time.Now()
+	t.cancel, t.Began = cancel, time.Now()
 	go func() { t.done <- t.generator.Run(ctx, stream.Rate{V4: rate / 2, V6: rate - rate/2}) }()
 	return t, nil
 }
@@ -57,8 +64,8 @@ func startTraffic(top *topology.Topology, rate int) (*traffic, error) {
 // settle bounds the wait for packets under way; in a sound network they take less than a millisecond.
 const settle = time.Second
 
-// now is the outcome of everything sent so far.
-func (t *traffic) now(ctx context.Context) (stream.Totals, error) {
+// Now is the outcome of everything sent so far.
+func (t *Traffic) Now(ctx context.Context) (stream.Totals, error) {
 	sent, err := t.generator.Sent()
 	if err != nil {
 		return stream.Totals{}, err
@@ -68,16 +75,16 @@ func (t *traffic) now(ctx context.Context) (stream.Totals, error) {
 	return t.meter.Settle(ctx, sent)
 }
 
-// account returns what happened to the packets sent since the last call.
-func (t *traffic) account(ctx context.Context) (stream.Totals, error) {
-	now, err := t.now(ctx)
-	since := difference(now, t.last)
+// Account returns what happened to the packets sent since the last call.
+func (t *Traffic) Account(ctx context.Context) (stream.Totals, error) {
+	now, err := t.Now(ctx)
+	since := Difference(now, t.last)
 	t.last = now
 	return since, err
 }
 
-// difference takes an earlier outcome from a later one, in everything that adds up.
-func difference(now, before stream.Totals) stream.Totals {
+// Difference takes an earlier outcome from a later one, in everything that adds up.
+func Difference(now, before stream.Totals) stream.Totals {
 	since := stream.Totals{
 		Sent: now.Sent - before.Sent, Received: now.Received - before.Received,
 		// What seemed lost may have come late.
@@ -95,11 +102,11 @@ func difference(now, before stream.Totals) stream.Totals {
 // glance is how often a wait for the stream looks at it.
 const glance = 5 * time.Millisecond
 
-// flow waits until n more packets were sent.
-func (t *traffic) flow(ctx context.Context, n uint64) error {
+// Flow waits until n more packets were sent.
+func (t *Traffic) Flow(ctx context.Context, n uint64) error {
 	var goal uint64
-	return t.until(ctx, func() (bool, error) {
-		sum, err := t.total()
+	return t.Until(ctx, func() (bool, error) {
+		sum, err := t.Total()
 		if goal == 0 {
 			goal = sum + n
 		}
@@ -107,8 +114,8 @@ func (t *traffic) flow(ctx context.Context, n uint64) error {
 	})
 }
 
-// until waits for a condition, or for the stream's end, which is an error.
-func (t *traffic) until(ctx context.Context, condition func() (bool, error)) error {
+// Until waits for a condition, or for the stream's end, which is an error.
+func (t *Traffic) Until(ctx context.Context, condition func() (bool, error)) error {
 	ticker := time.NewTicker(glance)
 	defer ticker.Stop()
 	for {
@@ -126,15 +133,15 @@ func (t *traffic) until(ctx context.Context, condition func() (bool, error)) err
 	}
 }
 
-// singleByLink counts what arrived of the flows of the route that is moved.
-func (t *traffic) singleByLink() (byLink [2]uint64, err error) {
-	tallies, err := t.meter.Read(2 * (balanced + single))
+// SingleByLink counts what arrived of the flows of the route that is moved.
+func (t *Traffic) SingleByLink() (byLink [2]uint64, err error) {
+	tallies, err := t.meter.Read(2 * (Balanced + Single))
 	if err != nil {
 		return byLink, err
 	}
 	for family := range 2 {
-		first := family*(balanced+single) + balanced
-		for _, tally := range tallies[first : first+single] {
+		first := family*(Balanced+Single) + Balanced
+		for _, tally := range tallies[first : first+Single] {
 			byLink[0] += tally.ByLink[0]
 			byLink[1] += tally.ByLink[1]
 		}
@@ -142,15 +149,15 @@ func (t *traffic) singleByLink() (byLink [2]uint64, err error) {
 	return byLink, nil
 }
 
-// shares counts, for each family, how many balanced flows each link carries.
-func (t *traffic) shares() (flows [2][2]int, err error) {
-	tallies, err := t.meter.Read(2 * (balanced + single))
+// Shares counts, for each family, how many balanced flows each link carries.
+func (t *Traffic) Shares() (flows [2][2]int, err error) {
+	tallies, err := t.meter.Read(2 * (Balanced + Single))
 	if err != nil {
 		return flows, err
 	}
 	for family := range 2 {
-		first := family * (balanced + single)
-		for i, tally := range tallies[first : first+balanced] {
+		first := family * (Balanced + Single)
+		for i, tally := range tallies[first : first+Balanced] {
 			switch {
 			case tally.ByLink[0] > 0 && tally.ByLink[1] > 0:
 				return flows, fmt.Errorf("flow %d went by both links, though nothing changed", first+i)
@@ -164,16 +171,16 @@ func (t *traffic) shares() (flows [2][2]int, err error) {
 	return flows, nil
 }
 
-// stop ends the generation of packets.
-func (t *traffic) stop() error {
+// Stop ends the generation of packets.
+func (t *Traffic) Stop() error {
 	t.cancel()
 	err := <-t.done
 	t.done <- err // for whoever stops it again
 	return err
 }
 
-// total is how many packets were sent.
-func (t *traffic) total() (sum uint64, err error) {
+// Total is how many packets were sent.
+func (t *Traffic) Total() (sum uint64, err error) {
 	sent, err := t.generator.Sent()
 	for _, n := range sent {
 		sum += n
@@ -181,6 +188,7 @@ func (t *traffic) total() (sum uint64, err error) {
 	return sum, err
 }
 
-func (t *traffic) end() error {
-	return errors.Join(t.stop(), t.generator.Close(), t.meter.Close())
+// End stops the stream and lets go of both hosts.
+func (t *Traffic) End() error {
+	return errors.Join(t.Stop(), t.generator.Close(), t.meter.Close())
 }
