@@ -19,6 +19,8 @@ import (
 
 	"github.com/ashlar-nos/ashlar/lab/instance"
 	"github.com/ashlar-nos/ashlar/lab/load"
+	"github.com/ashlar-nos/ashlar/lab/repository"
+	"github.com/ashlar-nos/ashlar/lab/upgrade"
 )
 
 // Rate is how many packets a second the stream has by default, both families together.
@@ -43,8 +45,11 @@ type demo struct {
 	Options
 	lab     *instance.Lab
 	traffic *load.Traffic
-	client  *load.Automation
-	rows    []row
+	// repository is where the device was installed from, packages its package manager.
+	repository *repository.Repository
+	packages   *upgrade.Manager
+	client     *load.Automation
+	rows       []row
 	// baseline is the configuration as it was acknowledged, to be compared with after everything was killed.
 	baseline string
 	// alreadyForwarded is the XDP program's count before the stream.
@@ -67,13 +72,22 @@ func (d *demo) steps() []step {
 		{"reach host B from host A", d.reach},
 		{"stream in both families", d.stream},
 	}
-	for _, name := range []string{"state", "config", "host", "interfaces", "rib", "dataplane"} {
+	for _, name := range []string{"state", "config", "host", "interfaces", "rib", "dataplane", "pkgmgr"} {
 		steps = append(steps, step{"SIGKILL " + name, func(ctx context.Context) (string, error) { return d.kill(ctx, name) }})
 	}
-	return append(steps,
+	steps = append(steps,
 		step{"SIGKILL everything, supervisor included", d.killEverything},
 		step{"every acknowledged change is there", d.compare},
 		step{"move a route to the other link", d.move},
+		step{"show the packages; no call is tried again", d.openRepository},
+	)
+	for _, name := range upgraded() {
+		steps = append(steps, step{"upgrade " + name, func(ctx context.Context) (string, error) { return d.upgrade(ctx, name) }})
+	}
+	return append(steps,
+		step{"roll back rib and dataplane", func(ctx context.Context) (string, error) { return d.rollBack(ctx, "rib", "dataplane") }},
+		step{"apply, do not commit", d.expire},
+		step{"the configuration is the same", d.compare},
 		step{"status and forwarding counters", d.show},
 		step{"stop the stream", d.stop},
 	)
@@ -153,6 +167,9 @@ func (d *demo) say(format string, arguments ...any) {
 
 // end stops what runs and takes the lab down. After a failure the device's logs are kept.
 func (d *demo) end(ctx context.Context, failure error) (err error) {
+	if d.packages != nil {
+		err = d.packages.Close()
+	}
 	if d.client != nil {
 		err = errors.Join(err, d.client.End())
 	}

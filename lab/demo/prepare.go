@@ -7,12 +7,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/ashlar-nos/ashlar/lab/instance"
 	"github.com/ashlar-nos/ashlar/lab/intent"
 	"github.com/ashlar-nos/ashlar/lab/ping"
+	"github.com/ashlar-nos/ashlar/lab/repository"
 	"github.com/ashlar-nos/ashlar/lab/topology"
 )
 
@@ -22,7 +24,13 @@ const readyLimit = 60 * time.Second
 func (d *demo) start(ctx context.Context) (string, error) {
 	within, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
-	lab, err := instance.Up(within, d.Build, labName)
+	var err error
+	if d.repository, err = repository.Open(filepath.Join(d.Build, "repo")); err != nil {
+		return "", err
+	}
+	lab, err := instance.Install(within, d.Build, labName, instance.Packages{
+		Repository: d.repository.Directory, Versions: d.repository.AllOldest(),
+	})
 	if err != nil {
 		return "", err
 	}
@@ -31,7 +39,7 @@ func (d *demo) start(ctx context.Context) (string, error) {
 		c := lab.Device.Status(name)
 		d.say("%-10s %-10s %s  ready after %d ms", c.GetName(), c.GetDaemon(), c.GetVersion(), c.GetReadyAfterMs())
 	}
-	return "", nil
+	return fmt.Sprintf("installed from %d signed packages, generation 1", len(d.repository.AllOldest())), nil
 }
 
 // configure sets everything as an operator does, and reads it back.
