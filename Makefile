@@ -17,7 +17,7 @@ help: ## Show this
 
 ##@ See it run (root)
 .PHONY: demo up down
-demo: prerequisites build ## A router and two hosts in namespaces: configured, attacked, measured
+demo: prerequisites build repository ## A router and two hosts in namespaces: configured, attacked, measured
 	@build/bin/ashlar-lab demo
 
 up: prerequisites build ## The same lab in the background; build/lab/env tells how to reach it (LAB=name for more than one)
@@ -66,6 +66,11 @@ test: prerequisites build tools ## All tests, with counts; needs root
 NEEDS_ROOT := lab|dataplane|pkgmgr|rpm|services/interfaces|services/host|services/kit$$|services/config/internal/app|services/config/internal/northbound|services/rib/internal/app|services/state/internal/app
 test-unprivileged: ## The tests that an ordinary user can run
 	go test $$(go list ./... | grep -vE '/ashlar/($(NEEDS_ROOT))(/|$$)')
+
+.PHONY: proof
+PROOFS := kill-matrix back-to-back
+proof: prerequisites build repository ## All slow proofs, or one: make proof NAME=kill-matrix (root, minutes)
+	@for name in $(or $(NAME),$(PROOFS)); do build/bin/ashlar-lab proof $$name; done
 
 check: lint generated breaking models ## What CI checks besides the tests
 

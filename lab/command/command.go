@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ashlar-nos/ashlar/lab/demo"
 	"github.com/ashlar-nos/ashlar/lab/instance"
 	"github.com/ashlar-nos/ashlar/lab/intent"
+	"github.com/ashlar-nos/ashlar/lab/proof"
 	"github.com/spf13/cobra"
 )
 
@@ -41,7 +43,7 @@ nothing else: in the machine's own network only a veth interface to the router's
 		},
 	}
 	c.PersistentFlags().StringVar(&o.build, "build", builtIn(), "directory with what was built: bin/ and generation/")
-	c.AddCommand(upCommand(&o), downCommand(&o), demoCommand(&o))
+	c.AddCommand(upCommand(&o), downCommand(&o), demoCommand(&o), proofCommand(&o))
 	return c
 }
 
@@ -131,5 +133,24 @@ func demoCommand(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&rate, "rate", demo.Rate, "packets a second, half of them IPv4 and half IPv6")
+	return c
+}
+
+func proofCommand(o *options) *cobra.Command {
+	p := proof.Options{Rate: proof.Rate}
+	c := &cobra.Command{
+		Use:       "proof NAME",
+		Short:     "Prove at length what the tests show in short",
+		Long:      fmt.Sprintf("proof takes minutes. NAME is one of: %s.", strings.Join(proof.Names(), ", ")),
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: proof.Names(),
+		RunE: func(c *cobra.Command, arguments []string) error {
+			p.Build, p.Out = o.build, c.OutOrStdout()
+			return proof.Run(c.Context(), arguments[0], p)
+		},
+	}
+	c.Flags().IntVar(&p.Rate, "rate", p.Rate, "packets a second, half of them IPv4 and half IPv6")
+	c.Flags().IntVar(&p.Rounds, "rounds", 0, "upgrades, and as many ways back; 0 means the proof's own number")
+	c.Flags().StringSliceVar(&p.Components, "component", nil, "only these components")
 	return c
 }

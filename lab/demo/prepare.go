@@ -13,7 +13,7 @@ import (
 
 	"github.com/ashlar-nos/ashlar/lab/instance"
 	"github.com/ashlar-nos/ashlar/lab/intent"
-	"github.com/ashlar-nos/ashlar/lab/ping"
+	"github.com/ashlar-nos/ashlar/lab/load"
 	"github.com/ashlar-nos/ashlar/lab/repository"
 	"github.com/ashlar-nos/ashlar/lab/topology"
 )
@@ -102,17 +102,7 @@ const reachLimit = 20 * time.Second
 func (d *demo) reach(ctx context.Context) (string, error) {
 	within, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()
-	for _, address := range []netip.Addr{
-		topology.LinkB1.Host4.Addr(), topology.LinkB1.Host6.Addr(),
-		topology.LinkB2.Host4.Addr(), topology.LinkB2.Host6.Addr(),
-		topology.Balanced4.Addr().Next(), topology.Balanced6.Addr().Next(),
-		topology.Single4.Addr().Next(), topology.Single6.Addr().Next(),
-	} {
-		trip, err := ping.Until(within, d.lab.Topology.HostA, address)
-		if err != nil {
-			return "", err
-		}
+	return "", load.Reach(within, d.lab, func(address netip.Addr, trip time.Duration) {
 		d.say("%s answers host A in %v", address, trip.Round(time.Microsecond))
-	}
-	return "", nil
+	})
 }
