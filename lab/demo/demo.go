@@ -20,6 +20,7 @@ import (
 	"github.com/ashlar-nos/ashlar/lab/instance"
 	"github.com/ashlar-nos/ashlar/lab/load"
 	"github.com/ashlar-nos/ashlar/lab/repository"
+	"github.com/ashlar-nos/ashlar/lab/trial"
 	"github.com/ashlar-nos/ashlar/lab/upgrade"
 )
 
@@ -81,7 +82,7 @@ func (d *demo) steps() []step {
 		step{"move a route to the other link", d.move},
 		step{"show the packages; no call is tried again", d.openRepository},
 	)
-	for _, name := range upgraded() {
+	for _, name := range trial.Components() {
 		steps = append(steps, step{"upgrade " + name, func(ctx context.Context) (string, error) { return d.upgrade(ctx, name) }})
 	}
 	return append(steps,

@@ -20,11 +20,6 @@ const (
 	shortTimer = 3 * time.Second
 )
 
-// upgraded are the components in the order in which the demo upgrades them: each is stopped by nobody.
-func upgraded() []string {
-	return []string{"rib", "dataplane", "config", "interfaces", "host", "state", "pkgmgr", "supervisor"}
-}
-
 // openRepository gives the device's store the packages that there are. From now on the client does not try again.
 func (d *demo) openRepository(ctx context.Context) (string, error) {
 	if err := d.operate(ctx, "install", "add", d.repository.Directory); err != nil {

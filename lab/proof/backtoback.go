@@ -22,7 +22,7 @@ func backToBack(ctx context.Context, r *rig) error {
 	if n == 0 {
 		n = rounds
 	}
-	r.automation.Strict(true)
+	r.Automation.Strict(true)
 	names := r.components()
 	var before holdings
 	var errs []error
@@ -36,16 +36,16 @@ func backToBack(ctx context.Context, r *rig) error {
 		}
 		// Up and back of one component, then the next.
 		component := names[(i/2)%len(names)]
-		from, to, err := r.other(ctx, component)
+		from, to, err := r.Other(ctx, component)
 		if err != nil {
 			return err
 		}
 		begin := time.Now()
-		result, err := r.packages.Upgrade(ctx, upgrade.Options{Soak: matrixSoak, Commit: true}, component+"="+to)
-		v := r.judge(ctx, component, to)
+		result, err := r.Packages.Upgrade(ctx, upgrade.Options{Soak: matrixSoak, Commit: true}, component+"="+to)
+		v := r.Judge(ctx, component, to)
 		r.say("%3d of %d  %-11s %s → %s  %s; frozen %v; %d packets, %d lost; %d calls failed; %v", i+1, 2*n, component, from, to,
-			result.Word(), result.Frozen[component].Round(100*time.Microsecond), v.packets, v.lost, v.failed, time.Since(begin).Round(time.Millisecond))
-		if err := errors.Join(err, result.Err(), v.fault); err != nil {
+			result.Word(), result.Frozen[component].Round(100*time.Microsecond), v.Packets, v.Lost, v.Failed, time.Since(begin).Round(time.Millisecond))
+		if err := errors.Join(err, result.Err(), v.Fault); err != nil {
 			errs = append(errs, fmt.Errorf("%d, %s: %w", i+1, component, err))
 			r.say("FAULT: %v", err)
 		}

@@ -53,12 +53,12 @@ func (h holdings) leaked(before holdings) error {
 }
 
 func (r *rig) holdings() (h holdings, err error) {
-	at := r.lab.Device.Layout
+	at := r.Lab.Device.Layout
 	ids, err := process.WithEnvironment(layout.EnvRoot + "=" + at.Root)
 	if err != nil {
 		return h, err
 	}
-	supervisor, err := r.lab.Supervisor()
+	supervisor, err := r.Lab.Supervisor()
 	if err != nil {
 		return h, err
 	}

@@ -59,7 +59,7 @@ func killMatrix(ctx context.Context, r *rig) error {
 // killManagerAtEachRecord begins an operation for n = 1, 2, … and kills pkgmgrd at its nth record, until an
 // operation has no more.
 func (r *rig) killManagerAtEachRecord(ctx context.Context, component string, t *tally) error {
-	journal := filepath.Join(r.lab.Device.Layout.ComponentState("pkgmgr"), "journal")
+	journal := filepath.Join(r.Lab.Device.Layout.ComponentState("pkgmgr"), "journal")
 	for n := 1; n <= mostRecords; n++ {
 		killed := false
 		err := r.attempt(ctx, component, fmt.Sprintf("pkgmgrd at record %d", n), t, func(stop <-chan struct{}) error {
@@ -86,7 +86,7 @@ func (r *rig) killComponentAt(ctx context.Context, component, phase, who string,
 		if p.GetComponent() != component || p.GetPhase() != phase {
 			return
 		}
-		status := r.lab.Device.Status(component)
+		status := r.Lab.Device.Status(component)
 		victim := status.GetPid()
 		if who == "new" && status.GetCandidate() != nil {
 			victim = status.GetCandidate().GetPid()
@@ -98,7 +98,7 @@ func (r *rig) killComponentAt(ctx context.Context, component, phase, who string,
 }
 
 func (r *rig) kill(ctx context.Context, component string) error {
-	id, err := process.Identify(int(r.lab.Device.Status(component).GetPid()))
+	id, err := process.Identify(int(r.Lab.Device.Status(component).GetPid()))
 	if errors.Is(err, process.ErrGone) {
 		return nil
 	}
@@ -110,7 +110,7 @@ func (r *rig) kill(ctx context.Context, component string) error {
 
 // attempt is one case: go to the other version while something is killed, and see how the device ends.
 func (r *rig) attempt(ctx context.Context, component, what string, t *tally, beside func(stop <-chan struct{}) error, each func(*pkgv1.Progress)) error {
-	from, to, err := r.other(ctx, component)
+	from, to, err := r.Other(ctx, component)
 	if err != nil {
 		return err
 	}
@@ -123,25 +123,25 @@ func (r *rig) attempt(ctx context.Context, component, what string, t *tally, bes
 		besides <- beside(stop)
 	}()
 	begin := time.Now()
-	result, err := r.packages.Upgrade(ctx, upgrade.Options{Soak: matrixSoak, Commit: true, Each: each}, component+"="+to)
+	result, err := r.Packages.Upgrade(ctx, upgrade.Options{Soak: matrixSoak, Commit: true, Each: each}, component+"="+to)
 	close(stop)
 	if e := <-besides; e != nil {
 		return e
 	}
-	v := r.judge(ctx, component, from, to)
+	v := r.Judge(ctx, component, from, to)
 	t.cases++
-	t.packets += v.packets
-	t.retried += v.retried
+	t.packets += v.Packets
+	t.retried += v.Retried
 	outcome := result.Word()
 	if err != nil {
 		outcome = "call ended: " + err.Error()
 	}
 	r.say("%-11s %s → %s  kill %-28s %-10s runs %s  %6d packets, %d lost, %d calls retried, %v", component, from, to, what,
-		outcome, v.version, v.packets, v.lost, v.retried, time.Since(begin).Round(time.Millisecond))
-	if v.fault != nil {
+		outcome, v.Version, v.Packets, v.Lost, v.Retried, time.Since(begin).Round(time.Millisecond))
+	if v.Fault != nil {
 		t.faults++
-		t.errs = append(t.errs, fmt.Errorf("%s, %s: %w", component, what, v.fault))
-		r.say("FAULT: %v", v.fault)
+		t.errs = append(t.errs, fmt.Errorf("%s, %s: %w", component, what, v.Fault))
+		r.say("FAULT: %v", v.Fault)
 	}
 	return ctx.Err()
 }
