@@ -91,10 +91,10 @@ breaking: tools proto-deps ## Compare the contracts with their last released for
 	$(TOOLS)/buf breaking proto --against proto/released/contracts.binpb
 
 ##@ Measure
-BENCHMARKS := v4-forwarding gnmi-set cold-start footprint
+BENCHMARKS := v4-forwarding gnmi-set cold-start footprint upgrade
 
 .PHONY: bench
-bench: prerequisites build ## All benchmarks, or one: make bench NAME=v4-forwarding
+bench: prerequisites build repository ## All benchmarks, or one: make bench NAME=v4-forwarding
 	@for name in $(or $(NAME),$(BENCHMARKS)); do go run ./bench/$${name//-/}; done
 
 ##@ Generate
