@@ -28,7 +28,7 @@ down: ## End exactly what `make up` started (LAB=name)
 	@build/bin/ashlar-lab down $(if $(LAB),--name $(LAB))
 
 ##@ Build
-.PHONY: build rpm releases release prerequisites clean
+.PHONY: build rpm releases repository release prerequisites clean
 build: ## Every component into build/trees and build/generation, the commands into build/bin
 	@mkdir -p build/bin build/generation
 	@$(GO_BUILD) -o build/bin/ ./rpm/cmd/ashlar-release ./rpm/cmd/ashlar-rpm
@@ -46,6 +46,10 @@ rpm: build ## Every component as a signed RPM in the repository build/repo
 
 releases: build ## The released versions, each built from its own commit, into build/repo
 	@build/bin/ashlar-release build
+
+# What devices are installed from: released versions and the tree's own.
+repository: releases rpm ## Every version there is, in build/repo
+	@true
 
 release: build ## Record the versions of HEAD in rpm/releases.yaml: all new ones, or COMPONENT=name
 	@build/bin/ashlar-release add $(COMPONENT)
