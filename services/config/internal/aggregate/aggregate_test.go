@@ -184,6 +184,25 @@ func TestLeavingTheRoster(t *testing.T) {
 	v.await(ifindex(1), "")
 }
 
+// The package manager is a publisher as any other, and its model is served as it comes.
+func TestInstalls(t *testing.T) {
+	v := newVillage(t)
+	v.settle("pkgmgr")
+	const operation = "/install/operations/operation[id=7]/state/"
+	const rib = "/install/packages/package[component=rib][version=1.1.0]/state/"
+	installs, _ := v.publish("pkgmgr", map[string]any{
+		"/install/state/committed-generation": uint64(3), "/install/state/reverts-at": uint64(1), operation + "outcome": "RUNNING", operation + "step": uint32(2),
+		rib + "active": true,
+	})
+	v.follow()
+	v.await("/install/state/committed-generation", "3")
+	v.await(operation+"outcome", "RUNNING")
+	v.await(rib+"active", "true")
+	installs.Publish(time.Now(), map[string]any{operation + "outcome": "SUCCEEDED", "/install/state/reverts-at": nil})
+	v.await(operation+"outcome", "SUCCEEDED")
+	v.await("/install/state/reverts-at", "")
+}
+
 func TestBadLeavesHarmNobody(t *testing.T) {
 	v := newVillage(t)
 	v.settle("interfaces")

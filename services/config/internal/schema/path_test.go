@@ -82,7 +82,7 @@ func TestWildcards8(t *testing.T) {
 		in   string
 		want []string
 	}{
-		{"/*", []string{"/components", "/dataplane", "/interfaces", "/network-instances", "/system"}},
+		{"/*", []string{"/components", "/dataplane", "/install", "/interfaces", "/network-instances", "/system"}},
 		{"/system/*/hostname", []string{"/system/config/hostname", "/system/state/hostname"}},
 		{"/.../hostname", []string{"/system/config/hostname", "/system/state/hostname"}},
 		{"/.../config/type", []string{"/interfaces/interface[name=*]/config/type", ni + "/config/type"}},
