@@ -63,8 +63,11 @@ func (e *Engine) persist(t *transaction) error {
 
 // settle takes a decision that is on disk.
 func (e *Engine) settle(d *decision) {
-	e.decided.Store(d)
+	before := e.decided.Swap(d)
 	e.Metrics.revision.Set(float64(d.revision))
+	if before != nil {
+		e.audience.tell(step{revision: d.revision, from: before.tree, now: d.tree})
+	}
 }
 
 // lost ends the engine when the store no longer follows it.

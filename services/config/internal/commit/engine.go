@@ -12,6 +12,10 @@
 // the change has it taken back, an owner that is away gets it with its snapshot.
 //
 // One transaction runs at a time, in the order of arrival. An Engine is safe for concurrent use.
+//
+// A successor takes over from an engine that is frozen: nothing is under way then, no mark is pending, and the
+// owners have left to attach to the successor. What that one decides is read from the store and published, so that
+// readers who are still here hear of it. An engine that is unfrozen trusts nothing that it knew and loads again.
 package commit
 
 import (
@@ -97,13 +101,19 @@ type Engine struct {
 	// life ends when the engine does; work that must outlive its client hangs on it.
 	life context.Context
 	stop context.CancelFunc
-	// loaded is closed when owners may attach, ready when clients may call.
-	loaded, ready chan struct{}
-	fatal         chan error
-	transactions  atomic.Uint64
+	// term is the present one, ready is closed when clients may call for the first time.
+	term         atomic.Pointer[term]
+	ready        chan struct{}
+	fatal        chan error
+	transactions atomic.Uint64
+	audience     audience
 
 	mu      sync.Mutex
 	problem error
+	// thaw is set while the engine is frozen: it ends what a frozen engine does and hands out the turn's release.
+	thaw func() (release func())
+	// resuming: transactions need only wait until the store is loaded again.
+	resuming atomic.Bool
 
 	// idle fires when no commit has followed the last one for a while.
 	idle *time.Timer
@@ -121,11 +131,13 @@ func New(o Options) *Engine {
 	o.Patience, o.Limit, o.Absence = cmp.Or(o.Patience, Patience), cmp.Or(o.Limit, Limit), cmp.Or(o.Absence, Absence)
 	idle := time.NewTimer(time.Hour)
 	idle.Stop()
-	return &Engine{
+	e := &Engine{
 		Options: o, turn: newTurn(), life: life, stop: stop, idle: idle,
-		loaded: make(chan struct{}), ready: make(chan struct{}), fatal: make(chan error, 1),
+		ready: make(chan struct{}), fatal: make(chan error, 1), audience: audience{listeners: map[*listener]struct{}{}},
 		problem: fmt.Errorf("%w: the store is not loaded", ErrNotReady),
 	}
+	e.term.Store(newTerm(life))
+	return e
 }
 
 // Run loads the configuration, finishes a pending mark, and then lets transactions run until ctx ends or
@@ -167,6 +179,9 @@ func (e *Engine) Stopped() <-chan struct{} { return e.life.Done() }
 // drain waits for the transaction under way and lets no other begin.
 func (e *Engine) drain() error {
 	e.setProblem(fmt.Errorf("%w: it is shutting down", ErrNotReady))
+	if e.Frozen() {
+		return nil // nothing is under way, and the store is the successor's
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
 	if _, err := e.turn.take(ctx, stageEnding); err != nil {

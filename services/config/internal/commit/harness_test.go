@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
 
 	configv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/config/v1"
 	statev1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/state/v1"
@@ -45,6 +47,7 @@ type house struct {
 	owners *grpc.ClientConn
 	stop   context.CancelFunc
 	ended  chan error
+	token  atomic.Uint64
 
 	mu        sync.Mutex
 	published *tree.Tree
@@ -66,14 +69,14 @@ func (l *lives) open(t testing.TB, state *statetest.Store, steps Steps) *house {
 		t.Fatal(err)
 	}
 	l.token++
-	token := l.token
 	h := &house{t: t, ended: make(chan error, 1)}
+	h.token.Store(l.token)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	registry := owners.NewRegistry()
 	conn := serve(t, func(s *grpc.Server) { statev1.RegisterStateServer(s, state) })
 	h.engine = New(Options{
 		Model: model, Registry: registry, Log: log, Metrics: NewMetrics(prometheus.NewRegistry()), Steps: steps,
-		Store:   store.New(conn, func(context.Context) (uint64, error) { return token, nil }, log),
+		Store:   store.New(conn, func(context.Context) (uint64, error) { return h.token.Load(), nil }, log),
 		Publish: h.publish, Patience: l.patience, Limit: l.limit, Absence: l.absence,
 	})
 	h.owners = serve(t, func(s *grpc.Server) {
@@ -85,6 +88,32 @@ func (l *lives) open(t testing.TB, state *statetest.Store, steps Steps) *house {
 	go func() { defer close(done); h.ended <- h.engine.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
 	return h
+}
+
+// candidate returns an engine on the same store that is not run: it has no token.
+func (h *house) candidate(state *statetest.Store) *Engine {
+	h.t.Helper()
+	conn := serve(h.t, func(s *grpc.Server) { statev1.RegisterStateServer(s, state) })
+	never := func(ctx context.Context) (uint64, error) { <-ctx.Done(); return 0, ctx.Err() }
+	return New(Options{
+		Model: h.engine.Model, Registry: owners.NewRegistry(), Log: h.engine.Log, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Store: store.New(conn, never, h.engine.Log),
+	})
+}
+
+// head is the stored head row.
+func head(t testing.TB, state *statetest.Store) *configv1.HeadRow {
+	t.Helper()
+	row := &configv1.HeadRow{}
+	must(t, proto.Unmarshal(state.Value("config.head", "head"), row))
+	return row
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (h *house) publish(t *tree.Tree) {

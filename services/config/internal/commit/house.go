@@ -11,32 +11,28 @@ import (
 
 	configv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/config/v1"
 	"github.com/ashlar-nos/ashlar/services/config/internal/owners"
-	"github.com/ashlar-nos/ashlar/services/config/internal/schema"
 	"github.com/ashlar-nos/ashlar/services/config/internal/store"
 	"github.com/ashlar-nos/ashlar/services/kit/gpath"
 )
 
 // Ready blocks until owners may attach.
-func (e *Engine) Ready(ctx context.Context) error {
+func (e *Engine) Ready(ctx context.Context) (over <-chan struct{}, err error) {
+	now := e.term.Load()
 	select {
-	case <-e.loaded:
-		return nil
+	case <-now.loaded:
+		return now.life.Done(), nil
 	case <-e.life.Done():
-		return ErrNotReady
+		return nil, ErrNotReady
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
 // Snapshot returns the objects on the patterns as decided by the newest revision.
 func (e *Engine) Snapshot(patterns []*gnmi.Path) (int64, []*configv1.Subtree, error) {
-	var paths []schema.Path
-	for _, p := range patterns {
-		path, err := e.Model.Resolve(p)
-		if err != nil {
-			return 0, nil, err
-		}
-		paths = append(paths, path)
+	paths, err := e.resolve(patterns)
+	if err != nil {
+		return 0, nil, err
 	}
 	d := e.decided.Load()
 	var out []*configv1.Subtree

@@ -50,7 +50,7 @@ type group struct {
 // *Reversed, or wraps one of the package's, the store's or the context's errors. It comes within Limit, and
 // before the context's deadline: ErrWaiting says that nothing changed, ErrUnknown that the transaction goes on.
 func (e *Engine) Set(ctx context.Context, user string, request *gnmi.SetRequest) (Outcome, error) {
-	if err := e.Probe(); err != nil {
+	if err := e.Probe(); err != nil && !e.resuming.Load() {
 		return Outcome{}, err
 	}
 	began := time.Now()

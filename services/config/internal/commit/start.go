@@ -32,7 +32,7 @@ func (e *Engine) start(ctx context.Context) error {
 	}
 	e.Registry.Remember(contents.Owners)
 	e.settle(&decision{revision: contents.Revision, tree: current})
-	close(e.loaded)
+	close(e.term.Load().loaded)
 	if contents.Pending != nil {
 		if err := e.finish(ctx, contents); err != nil {
 			return err

@@ -26,6 +26,7 @@ const (
 	stageApplying  stage = "the owners of a change have not all put it into effect"
 	stageReversing stage = "a change is being taken back"
 	stageEnding    stage = "the service is shutting down"
+	stageFrozen    stage = "the service is being replaced"
 )
 
 // turn lets one transaction run at a time, first come first served.

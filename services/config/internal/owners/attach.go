@@ -32,10 +32,9 @@ const (
 
 // House is the commit's side of an attachment.
 type House interface {
-	// Ready blocks until the configuration is loaded.
-	Ready(ctx context.Context) error
-	// Stopped is closed when no more transactions will come; the streams end then.
-	Stopped() <-chan struct{}
+	// Ready blocks until the configuration is loaded and transactions may come. The streams end when over is closed:
+	// from then on somebody else leads, or this process does after it has loaded again.
+	Ready(ctx context.Context) (over <-chan struct{}, err error)
 	// Check says whether the model knows a pattern.
 	Check(pattern *gnmi.Path) error
 	// Declare calls take while no commit is under way and stores what the registry declares after it. It
@@ -43,6 +42,16 @@ type House interface {
 	Declare(ctx context.Context, take func() (undo func(), err error)) error
 	// Snapshot returns the objects on the patterns as decided by the newest revision.
 	Snapshot(patterns []*gnmi.Path) (revision int64, subtrees []*configv1.Subtree, err error)
+	// Observe returns the decisions from now on. The caller closes them.
+	Observe() Decisions
+}
+
+// Decisions are what was decided, in order.
+type Decisions interface {
+	// Next waits for the next decision and returns what it changes on the patterns; nothing is a change elsewhere.
+	// The error is ErrSlow, or the context's.
+	Next(ctx context.Context, patterns []*gnmi.Path) (revision int64, changes []*configv1.Subtree, err error)
+	Close()
 }
 
 // Server serves ashlar.config.v1.
@@ -71,23 +80,44 @@ func (s *Server) Attach(st stream) error {
 	if err != nil {
 		return err
 	}
-	if err := s.house.Ready(ctx); err != nil {
+	over, err := s.house.Ready(ctx)
+	if err != nil {
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	session := newSession(s.caller(st.Context()), hello.GetFencingToken())
-	if err := s.hold(ctx, session, hello.GetPatterns()); err != nil {
+	c := &conversation{Server: s, stream: st, in: in, over: over, patterns: hello.GetPatterns()}
+	if hello.GetObserve() {
+		return c.observe(ctx)
+	}
+	return c.own(ctx, newSession(s.caller(st.Context()), hello.GetFencingToken()))
+}
+
+// conversation is one stream after its hello.
+type conversation struct {
+	*Server
+	stream   stream
+	in       <-chan incoming
+	over     <-chan struct{}
+	patterns []*gnmi.Path
+}
+
+// errOver ends the streams when this process does not lead any more.
+var errOver = status.Error(codes.Unavailable, "the configuration service is shutting down")
+
+// own is the conversation with an owner.
+func (c *conversation) own(ctx context.Context, session *Session) error {
+	if err := c.hold(ctx, session); err != nil {
 		return wireError(err)
 	}
-	defer s.registry.leave(session)
+	defer c.registry.leave(session)
 	defer session.end(fmt.Errorf("%w: the stream of %s ended", ErrAway, session.component))
-	if err := s.restore(ctx, st, in, session, hello.GetPatterns()); err != nil {
+	if err := c.restore(ctx, session); err != nil {
 		return err
 	}
-	s.registry.serve(session)
-	s.log.Info("owner attached", "owner", session.component, "revision", session.revision,
-		"patterns", len(hello.GetPatterns()), "failures", len(session.failures))
-	err = s.converse(ctx, st, in, session)
-	s.log.Info("owner left", "owner", session.component, "reason", err)
+	c.registry.serve(session)
+	c.log.Info("owner attached", "owner", session.component, "revision", session.revision,
+		"patterns", len(c.patterns), "failures", len(session.failures))
+	err := c.converse(ctx, session)
+	c.log.Info("owner left", "owner", session.component, "reason", err)
 	return err
 }
 
@@ -154,34 +184,28 @@ func next(ctx context.Context, in <-chan incoming) (*configv1.AttachRequest, err
 }
 
 // hold takes the claims; only new declarations have to wait for a commit that is under way.
-func (s *Server) hold(ctx context.Context, session *Session, patterns []*gnmi.Path) error {
-	take := func() (func(), error) { return s.registry.hold(session, patterns) }
-	if s.registry.Known(session.component, patterns) {
+func (c *conversation) hold(ctx context.Context, session *Session) error {
+	take := func() (func(), error) { return c.registry.hold(session, c.patterns) }
+	if c.registry.Known(session.component, c.patterns) {
 		_, err := take()
 		return err
 	}
-	return s.house.Declare(ctx, take)
+	return c.house.Declare(ctx, take)
 }
 
 // restore sends the snapshot and waits until the owner has it in effect.
-func (s *Server) restore(ctx context.Context, st stream, in <-chan incoming, session *Session, patterns []*gnmi.Path) error {
-	revision, subtrees, err := s.house.Snapshot(patterns)
+func (c *conversation) restore(ctx context.Context, session *Session) error {
+	revision, err := c.snapshot()
 	if err != nil {
-		return status.Error(codes.Internal, err.Error())
-	}
-	for _, chunk := range chunks(revision, subtrees) {
-		message := &configv1.AttachResponse{Message: &configv1.AttachResponse_Snapshot{Snapshot: chunk}}
-		if err := st.Send(message); err != nil {
-			return err
-		}
+		return err
 	}
 	var got incoming
 	select {
-	case got = <-in:
+	case got = <-c.in:
 	case <-session.ended:
 		return wireError(session.cause)
-	case <-s.house.Stopped():
-		return status.Error(codes.Unavailable, "the configuration service is shutting down")
+	case <-c.over:
+		return errOver
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -199,6 +223,21 @@ func (s *Server) restore(ctx context.Context, st stream, in <-chan incoming, ses
 		session.failures = append(session.failures, newRefusal(session.component, f))
 	}
 	return nil
+}
+
+// snapshot sends the objects on the patterns and returns the revision that decided them.
+func (c *conversation) snapshot() (revision int64, err error) {
+	revision, subtrees, err := c.house.Snapshot(c.patterns)
+	if err != nil {
+		return 0, status.Error(codes.Internal, err.Error())
+	}
+	for _, chunk := range chunks(revision, subtrees) {
+		message := &configv1.AttachResponse{Message: &configv1.AttachResponse_Snapshot{Snapshot: chunk}}
+		if err := c.stream.Send(message); err != nil {
+			return 0, err
+		}
+	}
+	return revision, nil
 }
 
 // chunks cuts a snapshot into messages; the last one says so.
@@ -219,14 +258,14 @@ func chunks(revision int64, subtrees []*configv1.Subtree) []*configv1.Snapshot {
 }
 
 // converse carries messages both ways until either side ends.
-func (s *Server) converse(ctx context.Context, st stream, in <-chan incoming, session *Session) error {
+func (c *conversation) converse(ctx context.Context, session *Session) error {
 	for {
 		select {
 		case message := <-session.send:
-			if err := st.Send(message); err != nil {
+			if err := c.stream.Send(message); err != nil {
 				return err
 			}
-		case got := <-in:
+		case got := <-c.in:
 			if got.err != nil {
 				return got.err
 			}
@@ -235,8 +274,8 @@ func (s *Server) converse(ctx context.Context, st stream, in <-chan incoming, se
 			}
 		case <-session.ended:
 			return wireError(session.cause)
-		case <-s.house.Stopped():
-			return status.Error(codes.Unavailable, "the configuration service is shutting down")
+		case <-c.over:
+			return errOver
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -266,6 +305,8 @@ func wireError(err error) error {
 		return status.Error(codes.FailedPrecondition, err.Error())
 	case errors.Is(err, ErrAway):
 		return status.Error(codes.Aborted, err.Error())
+	case errors.Is(err, ErrSlow):
+		return status.Error(codes.ResourceExhausted, err.Error())
 	}
 	if _, ok := status.FromError(err); ok {
 		return err

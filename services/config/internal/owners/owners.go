@@ -26,6 +26,8 @@ var (
 	ErrAway = errors.New("the owner is away")
 	// ErrOverlap says that another live owner holds an overlapping subtree.
 	ErrOverlap = errors.New("another live owner holds an overlapping subtree")
+	// ErrSlow says that an observer did not read what was decided.
+	ErrSlow = errors.New("too slow: more decisions wait than can be kept")
 	// ErrStale says that the fencing token is older than one that was seen.
 	ErrStale = errors.New("stale fencing token")
 )

@@ -31,10 +31,12 @@ type hall struct {
 	objects int
 	stopped chan struct{}
 	refuse  error
+	// decisions are what observers hear.
+	decisions decisions
 }
 
-func (h *hall) Ready(context.Context) error { return nil }
-func (h *hall) Stopped() <-chan struct{}    { return h.stopped }
+func (h *hall) Ready(context.Context) (<-chan struct{}, error) { return h.stopped, nil }
+func (h *hall) Observe() Decisions                             { return h.decisions }
 func (h *hall) Check(p *gnmi.Path) error {
 	if strings.HasPrefix(gpath.String(p), "/unknown") {
 		return errors.New("the model does not know it")
@@ -67,7 +69,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, registry: NewRegistry(), hall: &hall{stopped: make(chan struct{})}}
+	b := &bench{t: t, registry: NewRegistry(), hall: &hall{stopped: make(chan struct{}), decisions: make(decisions, 16)}}
 	l := bufconn.Listen(1 << 20)
 	s := grpc.NewServer()
 	caller := func(ctx context.Context) string {

@@ -29,6 +29,8 @@ type Store struct {
 	declared map[string]string
 	token    uint64
 	outcomes map[string]outcome
+	// changed is closed, and made anew, with each revision.
+	changed chan struct{}
 
 	// Before is called with each transaction; an error ends it before anything is changed. After is called
 	// once it is on the books; an error is all that the caller hears.
@@ -44,7 +46,9 @@ type outcome struct {
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{rows: map[key]*statev1.Row{}, declared: map[string]string{}, outcomes: map[string]outcome{}}
+	return &Store{
+		rows: map[key]*statev1.Row{}, declared: map[string]string{}, outcomes: map[string]outcome{}, changed: make(chan struct{}),
+	}
 }
 
 // Fail sets what happens before and after transactions; nil is nothing.
@@ -68,6 +72,13 @@ func (s *Store) Keys(table string) []string {
 	return out
 }
 
+// Value is a row's, nil when there is none.
+func (s *Store) Value(table, name string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rows[key{table, name}].GetValue()
+}
+
 // DeclareTable implements the contract.
 func (s *Store) DeclareTable(_ context.Context, r *statev1.DeclareTableRequest) (*statev1.DeclareTableResponse, error) {
 	s.mu.Lock()
@@ -88,6 +99,31 @@ func (s *Store) Read(r *statev1.ReadRequest, stream grpc.ServerStreamingServer[s
 	s.mu.Unlock()
 	slices.SortFunc(out.Rows, func(a, b *statev1.Row) int { return strings.Compare(a.GetKey(), b.GetKey()) })
 	return stream.Send(out)
+}
+
+// Watch implements the contract from a revision on; deletes are not told, and what changed twice is told once.
+func (s *Store) Watch(r *statev1.WatchRequest, stream grpc.ServerStreamingServer[statev1.WatchResponse]) error {
+	for from := r.GetFromRevision(); ; {
+		s.mu.Lock()
+		events, changed := &statev1.Events{Revision: s.revision}, s.changed
+		for k, row := range s.rows {
+			if k.table == r.GetTable() && strings.HasPrefix(k.key, r.GetKeyPrefix()) && row.GetRevision() > from {
+				events.Events = append(events.Events, &statev1.Event{Row: row})
+			}
+		}
+		s.mu.Unlock()
+		from = events.GetRevision()
+		if len(events.GetEvents()) > 0 {
+			if err := stream.Send(&statev1.WatchResponse{Message: &statev1.WatchResponse_Events{Events: events}}); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-changed:
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
 }
 
 // Transact implements the contract.
@@ -136,6 +172,8 @@ func (s *Store) apply(r *statev1.TransactRequest) *statev1.TransactResponse {
 		}
 	}
 	s.revision++
+	close(s.changed)
+	s.changed = make(chan struct{})
 	for _, op := range r.GetOperations() {
 		if d := op.GetDelete(); d != nil {
 			maps.DeleteFunc(s.rows, func(k key, _ *statev1.Row) bool { return k == key{d.GetTable(), d.GetKey()} })

@@ -40,19 +40,35 @@ func (s *Store) Load(ctx context.Context) (Contents, error) {
 	if _, err := s.transact(ctx, nil, []*statev1.Operation{fence}); err != nil {
 		return Contents{}, err
 	}
-	return s.readAll(ctx)
+	r, err := s.readAll(ctx)
+	if err != nil {
+		return Contents{}, err
+	}
+	s.revision, s.headRow, s.pending, s.kept = r.contents.Revision, r.headRow, r.pending, r.kept
+	return r.contents, nil
 }
 
-func (s *Store) readAll(ctx context.Context) (Contents, error) {
-	contents := Contents{Owners: map[string][]*gnmi.Path{}}
+// reading is everything at one moment.
+type reading struct {
+	contents Contents
+	// at is the state store's revision of the moment, headRow that of the head row.
+	at, headRow int64
+	pending     bool
+	kept        []record
+}
+
+func (s *Store) readAll(ctx context.Context) (*reading, error) {
+	out := &reading{contents: Contents{Owners: map[string][]*gnmi.Path{}}}
+	contents := &out.contents
 	head := &configv1.HeadRow{}
 	at, err := s.read(ctx, headTable, headKey, false, 0, func(row *statev1.Row) error {
-		s.headRow = row.GetRevision()
+		out.headRow = row.GetRevision()
 		return proto.Unmarshal(row.GetValue(), head)
 	})
 	if err != nil {
-		return contents, err
+		return nil, err
 	}
+	out.at = at
 	_, err = s.read(ctx, objectTable, "", true, at, func(row *statev1.Row) error {
 		object := &configv1.ObjectRow{}
 		err := proto.Unmarshal(row.GetValue(), object)
@@ -60,7 +76,7 @@ func (s *Store) readAll(ctx context.Context) (Contents, error) {
 		return err
 	})
 	if err != nil {
-		return contents, err
+		return nil, err
 	}
 	_, err = s.read(ctx, ownerTable, "", true, at, func(row *statev1.Row) error {
 		owner := &configv1.OwnerRow{}
@@ -69,24 +85,21 @@ func (s *Store) readAll(ctx context.Context) (Contents, error) {
 		return err
 	})
 	if err != nil {
-		return contents, err
+		return nil, err
 	}
-	contents.Revision = head.GetRevision()
-	s.revision, s.pending = head.GetRevision(), head.GetPending()
-	contents.Pending, err = s.readRevisions(ctx, head, at)
-	return contents, err
+	contents.Revision, out.pending = head.GetRevision(), head.GetPending()
+	contents.Pending, out.kept, err = s.readRevisions(ctx, head, at)
+	return out, err
 }
 
 // readRevisions learns which records are kept, and returns the pending one, if any.
-func (s *Store) readRevisions(ctx context.Context, head *configv1.HeadRow, at int64) (*Revision, error) {
-	var pending *Revision
-	s.kept = nil
-	_, err := s.read(ctx, revisionTable, "", true, at, func(row *statev1.Row) error {
+func (s *Store) readRevisions(ctx context.Context, head *configv1.HeadRow, at int64) (pending *Revision, kept []record, err error) {
+	_, err = s.read(ctx, revisionTable, "", true, at, func(row *statev1.Row) error {
 		revision, err := strconv.ParseInt(row.GetKey(), 10, 64)
 		if err != nil {
 			return err
 		}
-		s.kept = append(s.kept, record{revision, len(row.GetValue())})
+		kept = append(kept, record{revision, len(row.GetValue())})
 		if !head.GetPending() || revision != head.GetRevision() {
 			return nil
 		}
@@ -96,7 +109,7 @@ func (s *Store) readRevisions(ctx context.Context, head *configv1.HeadRow, at in
 	if err == nil && head.GetPending() && pending == nil {
 		err = fmt.Errorf("the head is pending at revision %d, which has no record", head.GetRevision())
 	}
-	return pending, err
+	return pending, kept, err
 }
 
 // inverse is the change that takes a recorded revision back.
