@@ -18,6 +18,7 @@ import (
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/engine"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/gates"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/generations"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/matrix"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/packages"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/store"
 )
@@ -86,7 +87,7 @@ func (a *app) parts() (packages.Parts, error) {
 	supervisor := supervisorv1.NewSupervisorClient(conn)
 	e, err := engine.Open(engine.Config{
 		Dir: dir, Store: st, Generations: gens, Supervisor: supervisor, Clock: clock, Log: a.rt.Log,
-		Judge: levels{}, Gates: gates.New(a.rt.Layout, supervisor),
+		Judge: matrix.New(st.Evidence, st.Packages), Gates: gates.New(a.rt.Layout, supervisor),
 	})
 	if err != nil {
 		return packages.Parts{}, err

@@ -35,6 +35,9 @@ type Component struct {
 // common are contracts that every component serves: which one is meant depends on whom one asks.
 var common = map[string]bool{"ashlar.lifecycle.v1": true, "ashlar.telemetry.v1": true}
 
+// Shared reports whether a contract is one that every component serves.
+func Shared(contract string) bool { return common[contract] }
+
 // Load reads a roster.
 func Load(file string) (Roster, error) {
 	var r Roster
