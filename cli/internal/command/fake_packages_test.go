@@ -148,7 +148,7 @@ func (f *fakePackages) Propose(_ context.Context, r *pkgv1.ProposeRequest) (*pkg
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if reason := refusal(r.GetChanges()); reason != nil {
-		s, err := status.New(codes.FailedPrecondition, "the plan is not allowed").WithDetails(&errdetails.PreconditionFailure{
+		s, err := status.New(codes.FailedPrecondition, reason.GetText()).WithDetails(&errdetails.PreconditionFailure{
 			Violations: []*errdetails.PreconditionFailure_Violation{{Type: reason.GetKind(), Description: reason.GetText()}},
 		})
 		if err != nil {
@@ -246,12 +246,19 @@ func (f *fakePackages) Apply(r *pkgv1.ApplyRequest, stream pkgv1.Packages_ApplyS
 
 func (f *fakePackages) Watch(r *pkgv1.WatchRequest, stream pkgv1.Packages_WatchServer) error {
 	f.mu.Lock()
-	progress := f.progress[r.GetOperation()]
+	op, progress := operationOf(&pkgv1.ShowResponse{History: f.history}, r.GetOperation()), f.progress[r.GetOperation()]
+	over := op.GetOutcome() != pkgv1.Outcome_OUTCOME_RUNNING
 	f.mu.Unlock()
-	for _, p := range progress[:len(progress)-1] {
+	if !over {
+		progress = progress[:len(progress)-1]
+	}
+	for _, p := range progress {
 		if err := stream.Send(&pkgv1.WatchResponse{Progress: p}); err != nil {
 			return err
 		}
+	}
+	if over {
+		return nil
 	}
 	return status.Error(codes.Unavailable, "the component drains again")
 }

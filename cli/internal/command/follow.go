@@ -10,7 +10,6 @@ import (
 	"io"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -54,7 +53,7 @@ func (s *session) follow(ctx context.Context, d *depot, j *journal, detach bool,
 			return &fail.Error{Code: fail.Unreachable, Hint: "see `ashlar status` and `ashlar logs pkgmgr`; " + detached(j.operation),
 				Text: fmt.Sprintf("pkgmgr has not answered for %v; the outcome of operation %d is not known", patience, j.operation)}
 		}
-		if next, err = d.resume(ctx, j.operation); err != nil {
+		if next, err = d.resume(ctx, j); err != nil {
 			return d.explain(ctx, err)
 		}
 	}
@@ -87,8 +86,9 @@ func (s *session) drain(ctx context.Context, d *depot, j *journal, screen screen
 // away reports whether an error means that the package manager may come back.
 func away(err error) bool { return errors.Is(err, io.EOF) || status.Code(err) == codes.Unavailable }
 
-// resume follows an operation after its stream broke. An operation that ended meanwhile is looked up.
-func (d *depot) resume(ctx context.Context, operation uint64) (source, error) {
+// resume follows an operation after its stream broke, from its begin on. One that the device does not follow any more
+// is looked up.
+func (d *depot) resume(ctx context.Context, j *journal) (source, error) {
 	timer := time.NewTimer(longestPause)
 	defer timer.Stop()
 	select {
@@ -96,26 +96,35 @@ func (d *depot) resume(ctx context.Context, operation uint64) (source, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if shown, err := d.show(ctx); err == nil {
-		if op := operationOf(shown, operation); op != nil && op.GetOutcome() != pkgv1.Outcome_OUTCOME_RUNNING {
-			return lastWords(op), nil
-		}
-	}
-	stream, err := d.Watch(ctx, &pkgv1.WatchRequest{Operation: operation}, grpc.WaitForReady(false))
+	j.resumed = true
+	stream, err := d.Watch(ctx, &pkgv1.WatchRequest{Operation: j.operation})
 	if err != nil {
-		return func() (*pkgv1.Progress, error) { return nil, err }, nil
+		return nil, err
 	}
-	return receive(stream), nil
+	follow := receive(stream)
+	return func() (*pkgv1.Progress, error) {
+		p, err := follow()
+		if err == nil || status.Code(err) == codes.Unavailable {
+			return p, err
+		}
+		shown, e := d.show(ctx)
+		if e != nil {
+			return nil, err
+		}
+		op := operationOf(shown, j.operation)
+		if op == nil || op.GetOutcome() == pkgv1.Outcome_OUTCOME_RUNNING {
+			return nil, err
+		}
+		return lastWords(op), nil
+	}, nil
 }
 
-// lastWords is the source of an operation that is over: its outcome as one progress.
-func lastWords(op *pkgv1.Operation) source {
-	return func() (*pkgv1.Progress, error) {
-		p := op.GetProgress()
-		return &pkgv1.Progress{
-			Operation: op.GetId(), Time: op.GetEnded(), Component: p.GetComponent(), Phase: p.GetPhase(), Step: p.GetStep(), Steps: p.GetSteps(),
-			Gates: p.GetGates(), FrozenUs: p.GetFrozenUs(), Message: op.GetReason(), Outcome: op.GetOutcome(),
-		}, nil
+// lastWords are the outcome of an operation that is over, as its last progress.
+func lastWords(op *pkgv1.Operation) *pkgv1.Progress {
+	p := op.GetProgress()
+	return &pkgv1.Progress{
+		Operation: op.GetId(), Time: op.GetEnded(), Component: p.GetComponent(), Phase: p.GetPhase(), Step: p.GetStep(), Steps: p.GetSteps(),
+		Gates: p.GetGates(), FrozenUs: p.GetFrozenUs(), Message: op.GetReason(), Outcome: op.GetOutcome(),
 	}
 }
 

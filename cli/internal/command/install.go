@@ -170,6 +170,9 @@ func (s situation) words() string {
 		return fmt.Sprintf("%s runs and is not committed; it is taken back in %s: `ashlar install commit` keeps it, `ashlar install abort` takes it back now",
 			strings.Join(s.uncommitted(), ", "), left)
 	}
+	if s.resp.GetCommittedGeneration() == 0 {
+		return "the device was not installed from packages: stop it, then `pkgmgrd bootstrap --root ROOT --repository DIRECTORY`"
+	}
 	text := fmt.Sprintf("the device runs generation %d, which is committed", s.resp.GetCommittedGeneration())
 	if n := len(s.resp.GetPending().GetSteps()); n > 0 {
 		return text + fmt.Sprintf("; %s pending: `ashlar install apply` carries it out, `ashlar install abort` drops it", count(n, "change is", "changes are"))

@@ -18,7 +18,9 @@ type journal struct {
 	steps     []*pkgv1.PlannedStep
 	// asked: the device was asked for the steps and said none that fit.
 	asked bool
-	last  time.Time
+	// last is the time of the newest progress. A source that was resumed begins with what was heard before.
+	last    time.Time
+	resumed bool
 	// readings are the newest of each gate by step, frozen the longest freeze of each.
 	readings map[uint32]map[string]*pkgv1.GateReading
 	frozen   map[uint32]uint64
@@ -36,14 +38,14 @@ func (j *journal) over() bool {
 	return j.outcome != pkgv1.Outcome_OUTCOME_UNSPECIFIED && j.outcome != pkgv1.Outcome_OUTCOME_RUNNING
 }
 
-// enter takes a progress; false if it is older than what was taken before.
+// enter takes a progress; false if it was taken before.
 func (j *journal) enter(p *pkgv1.Progress) bool {
 	at := p.GetTime().AsTime()
 	ends := p.GetOutcome() != pkgv1.Outcome_OUTCOME_UNSPECIFIED && p.GetOutcome() != pkgv1.Outcome_OUTCOME_RUNNING
-	if p.GetTime() != nil && !at.After(j.last) && !ends {
+	if j.resumed && !at.After(j.last) && !ends {
 		return false
 	}
-	j.last = at
+	j.last, j.resumed = at, false
 	if p.GetOperation() != 0 {
 		j.operation = p.GetOperation()
 	}

@@ -108,11 +108,13 @@ func message(s *status.Status) string {
 			}
 		case *errdetails.PreconditionFailure:
 			for _, v := range d.GetViolations() {
-				if !strings.Contains(text, v.GetDescription()) {
-					lines += "\n  - " + v.GetDescription()
-				}
+				text = strings.TrimSpace(strings.Replace(text, v.GetDescription(), "", 1))
+				lines += "\n  - " + v.GetDescription()
 			}
 		}
+	}
+	if text == "" {
+		text = "not allowed"
 	}
 	return fmt.Sprintf("%s (%s)%s", text, s.Code(), lines)
 }

@@ -41,7 +41,7 @@ type Busy struct {
 }
 
 func (b *Busy) Error() string {
-	return fmt.Sprintf("operation %d (%s) is under way: watch it with `ashlar show install current`, or end it with `ashlar install abort`", b.Operation, b.Kind)
+	return fmt.Sprintf("operation %d (%s) is under way: follow it with `ashlar show install`, or end it with `ashlar install abort`", b.Operation, b.Kind)
 }
 
 // NotAllowed is the error of a plan that the judge refuses.

@@ -20,6 +20,7 @@ import (
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/generations"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/matrix"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/packages"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/publish"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/store"
 )
 
@@ -55,7 +56,13 @@ func (a *app) Run(ctx context.Context) error {
 	}
 	a.server.Open(parts)
 	a.open.Store(true)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		a.server.Observe(ctx, publish.New(a.rt.Telemetry).Observe)
+	}()
 	parts.Engine.Run(ctx)
+	<-told
 	return nil
 }
 

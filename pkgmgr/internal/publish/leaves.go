@@ -12,61 +12,25 @@ import (
 	pkgv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/pkg/v1"
 )
 
-// The gates that have leaves of their own, as their manifests and package gates call them.
-var gateLeaves = map[string]string{"packets lost": "packets-lost", "calls failed": "calls-failed"}
-
-// operation are the leaves of one operation.
-func operation(leaves map[string]any, op *pkgv1.Operation) {
+// operation are the leaves of one operation, at its newest step.
+func operation(leaves map[string]any, op *pkgv1.Operation, s *step) {
 	at := fmt.Sprintf("%s/operations/operation[id=%d]/state/", top, op.GetId())
-	p := op.GetProgress()
 	leaves[at+"id"] = op.GetId()
 	leaves[at+"kind"] = op.GetKind()
 	leaves[at+"outcome"] = outcome(op.GetOutcome())
 	say(leaves, at+"by", op.GetBy())
 	say(leaves, at+"reason", op.GetReason())
-	say(leaves, at+"phase", p.GetPhase())
+	say(leaves, at+"phase", op.GetProgress().GetPhase())
 	if t := op.GetBegan(); t != nil {
 		leaves[at+"began"] = nanoseconds(t)
 	}
 	if t := op.GetEnded(); t != nil {
 		leaves[at+"ended"] = nanoseconds(t)
 	}
-	if p.GetSteps() > 0 || len(op.GetSteps()) > 0 {
-		leaves[at+"step"], leaves[at+"steps"] = p.GetStep(), max(p.GetSteps(), uint32(len(op.GetSteps())))
+	if n := len(op.GetSteps()); n > 0 {
+		leaves[at+"steps"] = uint32(n)
 	}
-	step(leaves, at, op)
-}
-
-// step are the leaves of an operation's step under way, or of its last one.
-func step(leaves map[string]any, at string, op *pkgv1.Operation) {
-	p := op.GetProgress()
-	if s := stepOf(op); s != nil {
-		leaves[at+"component"] = s.GetComponent()
-		say(leaves, at+"from-version", s.GetFromVersion())
-		say(leaves, at+"to-version", s.GetToVersion())
-	} else {
-		say(leaves, at+"component", p.GetComponent())
-	}
-	for _, g := range p.GetGates() {
-		if leaf, ok := gateLeaves[g.GetName()]; ok && g.GetMissing() == "" {
-			leaves[at+leaf] = g.GetValue()
-		}
-	}
-	if p.GetFrozenUs() > 0 {
-		leaves[at+"frozen-time"] = p.GetFrozenUs()
-	}
-}
-
-// stepOf is the step that the progress is of, nil if it is of the operation as a whole and there are several.
-func stepOf(op *pkgv1.Operation) *pkgv1.PlannedStep {
-	steps, n := op.GetSteps(), op.GetProgress().GetStep()
-	switch {
-	case n >= 1 && int(n) <= len(steps):
-		return steps[n-1]
-	case len(steps) == 1:
-		return steps[0]
-	}
-	return nil
+	s.leaves(leaves, at)
 }
 
 // pack are the leaves of one package.

@@ -29,18 +29,25 @@ type Publisher interface {
 type Installs struct {
 	publisher Publisher
 	published map[string]any
+	// steps are the newest steps of the operations that are shown, by operation.
+	steps map[uint64]*step
 }
 
 // New returns a publication that has said nothing yet.
-func New(p Publisher) *Installs { return &Installs{publisher: p, published: map[string]any{}} }
+func New(p Publisher) *Installs {
+	return &Installs{publisher: p, published: map[string]any{}, steps: map[uint64]*step{}}
+}
 
 // Observe publishes what differs from the state before. It is an engine.Observer.
 func (i *Installs) Observe(shown *pkgv1.ShowResponse) {
 	leaves := map[string]any{}
 	device(leaves, shown)
+	steps := map[uint64]*step{}
 	for _, op := range recent(shown) {
-		operation(leaves, op)
+		steps[op.GetId()] = i.steps[op.GetId()].after(op)
+		operation(leaves, op, steps[op.GetId()])
 	}
+	i.steps = steps
 	for _, p := range packages(shown) {
 		pack(leaves, p)
 	}

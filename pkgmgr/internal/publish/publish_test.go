@@ -147,10 +147,29 @@ func TestOnlyChangesArePublished(t *testing.T) {
 		t.Errorf("published %v, and nothing changed", p.last)
 	}
 	next := whole()
-	next.RevertsAt, next.Current.Outcome, next.Current.Progress.Phase = nil, pkgv1.Outcome_OUTCOME_SUCCEEDED, "applied"
+	// The end is of no step: what is known of the last one stands.
+	next.RevertsAt, next.Current.Outcome = nil, pkgv1.Outcome_OUTCOME_SUCCEEDED
+	next.Current.Progress = &pkgv1.Progress{Operation: 7, Phase: "applied", Steps: 2}
 	i.Observe(next)
 	const op = "/install/operations/operation[id=7]/state/"
 	want := map[string]any{"/install/state/reverts-at": nil, "/install/state/current-operation": nil, op + "outcome": "SUCCEEDED", op + "phase": "applied"}
+	if diff := cmp.Diff(want, p.last); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
+	}
+}
+
+func TestNextStepCountsAnew(t *testing.T) {
+	p := &paper{leaves: map[string]any{}}
+	i := New(p)
+	shown := whole()
+	shown.Current.Progress.Step = 1
+	i.Observe(shown)
+	shown = whole()
+	shown.Current.Progress = &pkgv1.Progress{Operation: 7, Phase: "staged", Step: 2, Steps: 2}
+	i.Observe(shown)
+	const op = "/install/operations/operation[id=7]/state/"
+	want := map[string]any{op + "step": uint32(2), op + "component": "rib", op + "from-version": "1.0.0", op + "to-version": "1.1.0", op + "phase": "staged",
+		op + "packets-lost": nil, op + "calls-failed": nil, op + "frozen-time": nil}
 	if diff := cmp.Diff(want, p.last); diff != "" {
 		t.Errorf("published (-want +got):\n%s", diff)
 	}
