@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package aggregate gathers the state of every component of the device: it subscribes to
-// ashlar.telemetry.v1 wherever the roster says that it is served, and puts what it hears into the feed. After
-// a reconnect the snapshot replaces what was known in one change (mark and sweep); until then the last known
-// values stand. What a component said goes when the component leaves the roster.
+// ashlar.telemetry.v1 wherever the roster says that it is served, and puts what it hears into the feed. While a
+// component is away, the last known values stand. Its snapshot replaces them leaf by leaf; what it lacks is swept a
+// little later, for a component that is being replaced or started anew is heard before it has looked around (mark and
+// sweep, after the end of a snapshot only). What a component said goes when the component leaves the roster.
 //
 // One goroutine follows each component; a component that is slow or mute delays only its own state.
 package aggregate
@@ -13,6 +14,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +32,9 @@ const contract = "ashlar.telemetry.v1"
 // rosterEvery is how often the roster file is looked at for a change.
 const rosterEvery = 250 * time.Millisecond
 
+// settling is how long after a snapshot a component may take to publish again what it published before.
+const settling = 3 * time.Second
+
 // Dialer connects to a component's socket.
 type Dialer func(socket string) (*grpc.ClientConn, error)
 
@@ -42,6 +47,7 @@ type Aggregator struct {
 	synced *prometheus.GaugeVec
 	leaves *prometheus.CounterVec
 
+	settling time.Duration
 	// looked is closed once the roster was read, or found to be missing.
 	looked chan struct{}
 
@@ -55,7 +61,7 @@ type Aggregator struct {
 // New returns an aggregator of the components in the roster file.
 func New(f *feed.Feed, file string, dial Dialer, log *slog.Logger, registry prometheus.Registerer) *Aggregator {
 	a := &Aggregator{
-		feed: f, file: file, dial: dial, log: log, followers: map[string]*follower{}, looked: make(chan struct{}),
+		feed: f, file: file, dial: dial, log: log, followers: map[string]*follower{}, looked: make(chan struct{}), settling: settling,
 		synced: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ashlar_telemetry_synced", Help: "1 while a component's state is followed and complete.",
 		}, []string{"component"}),
@@ -149,6 +155,22 @@ func (a *Aggregator) leaveAll() {
 		f.cancel()
 		<-f.ended
 	}
+}
+
+// Missing are the components whose state was not yet heard whole.
+func (a *Aggregator) Missing() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var names []string
+	for name, f := range a.followers {
+		select {
+		case <-f.first:
+		default:
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // AwaitFirst waits until every component's state was heard whole once, or ctx ends.

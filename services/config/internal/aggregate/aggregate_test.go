@@ -70,6 +70,7 @@ func (v *village) follow() *Aggregator {
 		return grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}
 	a := New(v.feed, v.file(), dial, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+	a.settling = 300 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = a.Run(ctx) }()
@@ -122,6 +123,29 @@ func (v *village) await(path, want string) {
 	}
 }
 
+// gaps counts from now on how often a path goes.
+func (v *village) gaps(path string) (count func() int) {
+	v.t.Helper()
+	bound, err := v.feed.Model().Resolve(gpath.MustParse(path))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	watcher, _ := v.feed.Watch([]schema.Path{bound})
+	return func() (n int) {
+		defer watcher.Close()
+		events, err := watcher.Take()
+		if err != nil {
+			v.t.Error(err)
+		}
+		for _, e := range events {
+			if e.Value.IsNone() || e.Duplicates > 0 {
+				n++
+			}
+		}
+		return n
+	}
+}
+
 func ifindex(port int) string {
 	return fmt.Sprintf("/interfaces/interface[name=ge%d]/state/ifindex", port)
 }
@@ -140,12 +164,22 @@ func TestFollowsAndSweeps(t *testing.T) {
 	v.await(ifindex(3), "13")
 	ports.Publish(time.Now(), nil, "/interfaces/interface[name=ge3]")
 	v.await(ifindex(3), "")
-	// The publisher dies: what it said stands. Its successor says less: the rest is swept.
+	// The publisher dies: what it said stands. Its successor says little at first: what it says again stands too, what
+	// it does not is swept.
+	ports.Publish(time.Now(), map[string]any{ifindex(4): uint32(14)})
+	v.await(ifindex(4), "14")
 	stop()
 	v.await(ifindex(2), "12")
-	v.publish("interfaces", map[string]any{ifindex(1): uint32(31)})
+	gaps := v.gaps(ifindex(2))
+	successor, _ := v.publish("interfaces", map[string]any{ifindex(1): uint32(31)})
 	v.await(ifindex(1), "31")
-	v.await(ifindex(2), "")
+	v.await(ifindex(4), "14")
+	successor.Publish(time.Now(), map[string]any{ifindex(2): uint32(12)})
+	v.await(ifindex(4), "")
+	v.await(ifindex(2), "12")
+	if n := gaps(); n > 0 {
+		t.Errorf("a leaf that both published went %d times", n)
+	}
 }
 
 // TestManyDeathsDelayNothing: with pauses that grow from one death to the next, ten deaths took 4 s at least.

@@ -81,7 +81,7 @@ func (f *follower) run(ctx context.Context) (synced bool, err error) {
 
 type stream = grpc.ServerStreamingClient[telemetryv1.SubscribeResponse]
 
-// snapshot takes everything up to synced as one change.
+// snapshot takes everything up to synced as one change; what it lacks stands until the sweep.
 func (f *follower) snapshot(st stream) error {
 	var all []*pb.Notification
 	for {
@@ -99,12 +99,11 @@ func (f *follower) snapshot(st stream) error {
 	f.aggregator.feed.EditState(func(e *tree.StateEdit) {
 		e.Resync(f.publisher)
 		f.put(e, all)
-		e.Sweep(f.publisher)
 	})
 	return nil
 }
 
-// changes takes what comes after; what waits already is taken as one change.
+// changes takes what comes after; what waits already is taken as one change. Once the component has settled it sweeps.
 func (f *follower) changes(ctx context.Context, st stream) error {
 	incoming := make(chan *pb.Notification, maxBatch)
 	ended := make(chan error, 1)
@@ -122,8 +121,12 @@ func (f *follower) changes(ctx context.Context, st stream) error {
 			}
 		}
 	}()
+	settled := time.NewTimer(f.aggregator.settling)
+	defer settled.Stop()
 	for {
 		select {
+		case <-settled.C:
+			f.aggregator.feed.EditState(func(e *tree.StateEdit) { e.Sweep(f.publisher) })
 		case n := <-incoming:
 			batch := []*pb.Notification{n}
 			for len(batch) < maxBatch && len(incoming) > 0 {
