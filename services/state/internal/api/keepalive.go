@@ -10,6 +10,7 @@ import (
 	"time"
 
 	statev1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/state/v1"
+	"github.com/ashlar-nos/ashlar/services/state/internal/store"
 )
 
 // renewEvery is how often in a lease's time it is renewed.
@@ -17,13 +18,13 @@ const renewEvery = 3
 
 // KeepAlive implements the contract: a lease that was named once is renewed until the stream ends.
 func (s *Server) KeepAlive(stream statev1.State_KeepAliveServer) error {
-	caller, err := s.caller(stream.Context())
+	caller, st, err := s.enter(stream.Context())
 	if err != nil {
 		return toStatus(err)
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	k := &keeper{server: s, caller: caller, stream: stream, due: map[int64]time.Time{}}
+	k := &keeper{store: st, caller: caller, stream: stream, due: map[int64]time.Time{}}
 	named, ended := receive(ctx, stream)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -67,14 +68,14 @@ func receive(ctx context.Context, stream statev1.State_KeepAliveServer) (<-chan 
 
 // keeper renews the leases of one stream. It is used by one goroutine.
 type keeper struct {
-	server *Server
+	store  *store.Store
 	caller string
 	stream statev1.State_KeepAliveServer
 	due    map[int64]time.Time
 }
 
 func (k *keeper) renew(ctx context.Context, id int64) error {
-	ttl, err := k.server.store.Renew(ctx, k.caller, id)
+	ttl, err := k.store.Renew(ctx, k.caller, id)
 	if err != nil {
 		return err
 	}

@@ -19,23 +19,34 @@ import (
 // Identity names the component that a call comes from.
 type Identity func(context.Context) (string, error)
 
+// Source waits for the store to be open and returns it. Calls that come before wait with it.
+type Source func(context.Context) (*store.Store, error)
+
 // Server implements the contract.
 type Server struct {
 	statev1.UnimplementedStateServer
-	store  *store.Store
+	store  Source
 	caller Identity
 }
 
-// New returns a server on an open store.
-func New(s *store.Store, caller Identity) *Server { return &Server{store: s, caller: caller} }
+// New returns a server on a store.
+func New(s Source, caller Identity) *Server { return &Server{store: s, caller: caller} }
+
+// enter names the caller and waits for the store.
+func (s *Server) enter(ctx context.Context) (caller string, st *store.Store, err error) {
+	if caller, err = s.caller(ctx); err == nil {
+		st, err = s.store(ctx)
+	}
+	return caller, st, err
+}
 
 // DeclareTable implements the contract.
 func (s *Server) DeclareTable(ctx context.Context, r *statev1.DeclareTableRequest) (*statev1.DeclareTableResponse, error) {
-	caller, err := s.caller(ctx)
+	caller, st, err := s.enter(ctx)
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	if err := s.store.Declare(ctx, caller, r.GetName(), r.GetMessageType(), r.GetDescriptorSet()); err != nil {
+	if err := st.Declare(ctx, caller, r.GetName(), r.GetMessageType(), r.GetDescriptorSet()); err != nil {
 		return nil, toStatus(err)
 	}
 	return &statev1.DeclareTableResponse{}, nil
@@ -43,7 +54,11 @@ func (s *Server) DeclareTable(ctx context.Context, r *statev1.DeclareTableReques
 
 // Read implements the contract.
 func (s *Server) Read(r *statev1.ReadRequest, stream statev1.State_ReadServer) error {
-	err := s.store.Read(stream.Context(), r.GetTable(), r.GetKey(), r.GetPrefix(), r.GetRevision(), func(rows []store.Row, revision int64) error {
+	st, err := s.store(stream.Context())
+	if err != nil {
+		return toStatus(err)
+	}
+	err = st.Read(stream.Context(), r.GetTable(), r.GetKey(), r.GetPrefix(), r.GetRevision(), func(rows []store.Row, revision int64) error {
 		return chunked(toRows(rows), func(chunk []*statev1.Row) error {
 			return stream.Send(&statev1.ReadResponse{Rows: chunk, Revision: revision})
 		})
@@ -53,7 +68,7 @@ func (s *Server) Read(r *statev1.ReadRequest, stream statev1.State_ReadServer) e
 
 // Transact implements the contract.
 func (s *Server) Transact(ctx context.Context, r *statev1.TransactRequest) (*statev1.TransactResponse, error) {
-	caller, err := s.caller(ctx)
+	caller, st, err := s.enter(ctx)
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -61,7 +76,7 @@ func (s *Server) Transact(ctx context.Context, r *statev1.TransactRequest) (*sta
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	o, err := s.store.Transact(ctx, caller, t)
+	o, err := st.Transact(ctx, caller, t)
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -86,11 +101,11 @@ func digest(r *statev1.TransactRequest) ([]byte, error) {
 
 // GrantLease implements the contract.
 func (s *Server) GrantLease(ctx context.Context, r *statev1.GrantLeaseRequest) (*statev1.GrantLeaseResponse, error) {
-	caller, err := s.caller(ctx)
+	caller, st, err := s.enter(ctx)
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	id, ttl, err := s.store.Grant(ctx, caller, seconds(r.GetTtlSeconds()))
+	id, ttl, err := st.Grant(ctx, caller, seconds(r.GetTtlSeconds()))
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -99,11 +114,11 @@ func (s *Server) GrantLease(ctx context.Context, r *statev1.GrantLeaseRequest) (
 
 // RevokeLease implements the contract.
 func (s *Server) RevokeLease(ctx context.Context, r *statev1.RevokeLeaseRequest) (*statev1.RevokeLeaseResponse, error) {
-	caller, err := s.caller(ctx)
+	caller, st, err := s.enter(ctx)
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	if err := s.store.Revoke(ctx, caller, r.GetLease()); err != nil {
+	if err := st.Revoke(ctx, caller, r.GetLease()); err != nil {
 		return nil, toStatus(err)
 	}
 	return &statev1.RevokeLeaseResponse{}, nil
@@ -111,11 +126,11 @@ func (s *Server) RevokeLease(ctx context.Context, r *statev1.RevokeLeaseRequest)
 
 // Register implements the contract.
 func (s *Server) Register(ctx context.Context, r *statev1.RegisterRequest) (*statev1.RegisterResponse, error) {
-	caller, err := s.caller(ctx)
+	caller, st, err := s.enter(ctx)
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	id, err := s.store.Register(ctx, caller, r.GetInstance(), seconds(r.GetTtlSeconds()))
+	id, err := st.Register(ctx, caller, r.GetInstance(), seconds(r.GetTtlSeconds()))
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -124,7 +139,11 @@ func (s *Server) Register(ctx context.Context, r *statev1.RegisterRequest) (*sta
 
 // GetStatus implements the contract.
 func (s *Server) GetStatus(ctx context.Context, _ *statev1.GetStatusRequest) (*statev1.GetStatusResponse, error) {
-	st, err := s.store.Status(ctx)
+	opened, err := s.store(ctx)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	st, err := opened.Status(ctx)
 	if err != nil {
 		return nil, toStatus(err)
 	}

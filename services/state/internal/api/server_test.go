@@ -52,7 +52,7 @@ func serve(t *testing.T) statev1.StateClient {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
-	statev1.RegisterStateServer(server, New(s, func(ctx context.Context) (string, error) {
+	statev1.RegisterStateServer(server, New(func(context.Context) (*store.Store, error) { return s, nil }, func(ctx context.Context) (string, error) {
 		md, _ := metadata.FromIncomingContext(ctx)
 		if names := md.Get(callerKey); len(names) == 1 {
 			return names[0], nil

@@ -12,7 +12,11 @@ import (
 
 // Watch implements the contract.
 func (s *Server) Watch(r *statev1.WatchRequest, stream statev1.State_WatchServer) error {
-	return toStatus(s.store.Watch(stream.Context(), r.GetTable(), r.GetKeyPrefix(), r.GetFromRevision(), watch{stream}))
+	st, err := s.store(stream.Context())
+	if err != nil {
+		return toStatus(err)
+	}
+	return toStatus(st.Watch(stream.Context(), r.GetTable(), r.GetKeyPrefix(), r.GetFromRevision(), watch{stream}))
 }
 
 // watch is a store.Watcher that sends on a stream.
@@ -46,7 +50,11 @@ func (s *Server) Discover(r *statev1.DiscoverRequest, stream statev1.State_Disco
 	if r.GetService() != "" {
 		prefix = r.GetService() + "/"
 	}
-	return toStatus(s.store.Watch(stream.Context(), store.Registry, prefix, 0, discovery{stream}))
+	st, err := s.store(stream.Context())
+	if err != nil {
+		return toStatus(err)
+	}
+	return toStatus(st.Watch(stream.Context(), store.Registry, prefix, 0, discovery{stream}))
 }
 
 // discovery is a store.Watcher that tells of service instances.

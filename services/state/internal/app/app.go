@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package app wires the state component: engine, store, contract. Nothing else knows all three.
+//
+// One data directory has one process, so the store is opened with the token: the supervisor gives it once the process
+// before is gone. Calls that come meanwhile wait.
 package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,25 +38,48 @@ const (
 
 // service implements kit.Service.
 type service struct {
+	rt *kit.Runtime
+	// opened is closed when engine and store are set.
+	opened chan struct{}
 	engine *engine.Engine
 	store  *store.Store
 }
 
-// New opens the store and registers its contract.
-func New(ctx context.Context, rt *kit.Runtime) (kit.Service, error) {
-	dir := rt.Layout.ComponentState(rt.Manifest.Name)
-	e, err := engine.Open(ctx, engine.Config{Dir: dir, Log: rt.Log, QuotaBytes: quotaBytes + reserveBytes})
-	if err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
+// New registers the contract. It touches no file.
+func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
+	s := &service{rt: rt, opened: make(chan struct{})}
+	statev1.RegisterStateServer(rt.Server, api.New(s.await, callers(rt.Policy)))
+	return s, nil
+}
+
+// await is the api's source.
+func (s *service) await(ctx context.Context) (*store.Store, error) {
+	select {
+	case <-s.opened:
+		return s.store, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	s, err := store.Open(ctx, store.Config{Engine: e, Log: rt.Log, QuotaBytes: quotaBytes, KeepRevisions: keepRevisions})
+}
+
+// open opens the data directory.
+func (s *service) open(ctx context.Context) error {
+	began := time.Now()
+	dir := s.rt.Layout.ComponentState(s.rt.Manifest.Name)
+	e, err := engine.Open(ctx, engine.Config{Dir: dir, Log: s.rt.Log, QuotaBytes: quotaBytes + reserveBytes})
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	st, err := store.Open(ctx, store.Config{Engine: e, Log: s.rt.Log, QuotaBytes: quotaBytes, KeepRevisions: keepRevisions})
 	if err != nil {
 		e.Close()
-		return nil, fmt.Errorf("open the store: %w", err)
+		return fmt.Errorf("open the store: %w", err)
 	}
-	rt.Metrics.MustRegister(newCollector(s))
-	statev1.RegisterStateServer(rt.Server, api.New(s, callers(rt.Policy)))
-	return &service{engine: e, store: s}, nil
+	s.rt.Metrics.MustRegister(newCollector(st))
+	s.engine, s.store = e, st
+	close(s.opened)
+	s.rt.Log.Info("the store is open", "took", time.Since(began).String())
+	return nil
 }
 
 // callers names the component behind a call by its user id.
@@ -68,8 +95,18 @@ func callers(policy *peer.Policy) api.Identity {
 	}
 }
 
-// Run maintains the store until ctx ends. etcd's own end is a crash.
+// Run opens the store once there is a token and maintains it until ctx ends. etcd's own end is a crash.
 func (s *service) Run(ctx context.Context) error {
+	if _, err := s.rt.Token(ctx); err != nil {
+		return nil // never activated
+	}
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+func (s *service) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	maintained := make(chan struct{})
@@ -100,6 +137,11 @@ func (s *service) wait(ctx context.Context) error {
 
 // Probe implements kit.Service.
 func (s *service) Probe(ctx context.Context) error {
+	select {
+	case <-s.opened:
+	default:
+		return errors.New("the store is not open yet")
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	return s.store.Probe(ctx)

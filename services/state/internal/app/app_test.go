@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -82,5 +83,29 @@ func TestWatchEndsWithTheComponent(t *testing.T) {
 	d.Stop()
 	if err := <-ended; err == nil || errors.Is(err, t.Context().Err()) || !strings.Contains(err.Error(), "Unavailable") {
 		t.Errorf("the watch ended with %v, want UNAVAILABLE", err)
+	}
+}
+
+// gapLimit is how long clients may wait, on a machine that does other things too.
+const gapLimit = 300 * time.Millisecond
+
+// TestGap measures how long clients wait while the component is replaced: from the beginning of the drain until the
+// successor is ready. The shortest of a few counts: a machine may be busy.
+func TestGap(t *testing.T) {
+	d := kittest.Start(t, manifest(t), New)
+	d.WaitReady()
+	best := time.Hour
+	for range 5 {
+		began := time.Now()
+		d.Stop()
+		stopped := time.Since(began)
+		d.Run()
+		d.WaitReady()
+		gap := time.Since(began)
+		t.Logf("stopped in %v, ready after %v", stopped.Round(time.Millisecond), gap.Round(time.Millisecond))
+		best = min(best, gap)
+	}
+	if best > gapLimit {
+		t.Errorf("the shortest gap was %v, want at most %v", best, gapLimit)
 	}
 }
