@@ -212,7 +212,7 @@ func TestSocketsAreReturnedToANewSupervisor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Component != "banner" || got.PID != os.Getpid() || len(got.Names) != 2 || len(files) != 2 {
+		if got.Component != "banner" || got.PID != os.Getpid() || len(got.Names) != 3 || len(files) != 3 {
 			t.Errorf("supervisor %d got %+v and %d descriptors", supervisor, got, len(files))
 		}
 		for _, f := range files {

@@ -4,6 +4,7 @@
 package kit
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"runtime"
@@ -21,8 +22,7 @@ import (
 // lifecycle serves ashlar.lifecycle.v1.
 type lifecycle struct {
 	lifecyclev1.UnimplementedLifecycleServer
-	rt      *Runtime
-	service Service
+	rt *Runtime
 }
 
 func (l *lifecycle) Describe(context.Context, *lifecyclev1.DescribeRequest) (*lifecyclev1.DescribeResponse, error) {
@@ -43,7 +43,7 @@ func (l *lifecycle) Describe(context.Context, *lifecyclev1.DescribeRequest) (*li
 }
 
 func (l *lifecycle) Health(ctx context.Context, _ *lifecyclev1.HealthRequest) (*lifecyclev1.HealthResponse, error) {
-	if err := l.service.Probe(ctx); err != nil {
+	if err := l.rt.service.Probe(ctx); err != nil {
 		return &lifecyclev1.HealthResponse{Reason: err.Error()}, nil
 	}
 	return &lifecyclev1.HealthResponse{Ready: true}, nil
@@ -53,12 +53,28 @@ func (l *lifecycle) Activate(_ context.Context, req *lifecyclev1.ActivateRequest
 	if err := l.rt.token.raise(req.GetFencingToken()); err != nil {
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}
+	if err := l.rt.stage.enter(); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
 	l.rt.Log.Info("activated", "token", req.GetFencingToken())
 	return &lifecyclev1.ActivateResponse{}, nil
 }
 
-func (l *lifecycle) Drain(context.Context, *lifecyclev1.DrainRequest) (*lifecyclev1.DrainResponse, error) {
-	l.rt.beginDrain()
+func (l *lifecycle) Freeze(ctx context.Context, req *lifecyclev1.FreezeRequest) (*lifecyclev1.FreezeResponse, error) {
+	limit := cmp.Or(time.Duration(req.GetLimitMs())*time.Millisecond, defaultFreeze)
+	if err := l.rt.stage.freeze(ctx, limit); err != nil {
+		return nil, err
+	}
+	return &lifecyclev1.FreezeResponse{}, nil
+}
+
+func (l *lifecycle) Unfreeze(context.Context, *lifecyclev1.UnfreezeRequest) (*lifecyclev1.UnfreezeResponse, error) {
+	l.rt.stage.unfreeze()
+	return &lifecyclev1.UnfreezeResponse{}, nil
+}
+
+func (l *lifecycle) Drain(_ context.Context, req *lifecyclev1.DrainRequest) (*lifecyclev1.DrainResponse, error) {
+	l.rt.stage.beginDrain(time.Duration(req.GetLimitMs()) * time.Millisecond)
 	return &lifecyclev1.DrainResponse{}, nil
 }
 
@@ -91,7 +107,7 @@ func (h *health) Watch(_ *healthv1.HealthCheckRequest, stream healthv1.Health_Wa
 		}
 		select {
 		case <-stream.Context().Done():
-			return nil
+			return stream.Context().Err()
 		case <-tick.C:
 		}
 	}

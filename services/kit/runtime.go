@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,9 @@ const EnvTree = "ASHLAR_TREE"
 const (
 	socketAPI     = "api"
 	socketMetrics = "metrics"
+	// socketLifecycle is the process's own, not in any manifest: there the supervisor speaks to it, and to no other
+	// version of the component, from the very start.
+	socketLifecycle = "lifecycle"
 )
 
 // Runtime is what the kit gives to a service. Its fields are set before the constructor runs and never change;
@@ -41,7 +45,8 @@ type Runtime struct {
 	// Tree is the component's directory in the generation, with component.yaml and bin/.
 	Tree string
 	Log  *slog.Logger
-	// Server takes the component's contracts; they are served once the constructor has returned.
+	// Server takes the component's contracts; they are served once the constructor has returned and the component
+	// has its token.
 	Server  grpc.ServiceRegistrar
 	Metrics *prometheus.Registry
 	// Telemetry publishes the state paths that the component owns.
@@ -49,15 +54,15 @@ type Runtime struct {
 	// Policy tells which component a call comes from.
 	Policy *peer.Policy
 
-	sockets   []inherited
-	token     *token
-	started   time.Time
-	grpc      *grpc.Server
-	clients   sync.Map // contract → *grpc.ClientConn
-	drainOnce sync.Once
-	drain     chan struct{}
-	rpc       *rpcMetrics
-	calls     *inFlight
+	sockets []inherited
+	token   *token
+	started time.Time
+	service Service
+	clients sync.Map // contract → *grpc.ClientConn
+	rpc     *rpcMetrics
+	// broken says why the process cannot go on.
+	broken chan error
+	stage  *stage
 }
 
 func newRuntime(m *manifest.Manifest, env environment, logs io.Writer) *Runtime {
@@ -72,10 +77,10 @@ func newRuntime(m *manifest.Manifest, env environment, logs io.Writer) *Runtime 
 		sockets:   env.listeners,
 		token:     newToken(),
 		started:   time.Now(),
-		drain:     make(chan struct{}),
-		calls:     newInFlight(),
+		broken:    make(chan error, 1),
 	}
 	rt.rpc = newRPCMetrics(rt.Metrics)
+	rt.stage = newStage(rt)
 	rt.Metrics.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -85,6 +90,8 @@ func newRuntime(m *manifest.Manifest, env environment, logs io.Writer) *Runtime 
 
 // Listener returns a socket that the supervisor holds for the component, by its name in the manifest. Each
 // call returns a listener of its own on the same socket. Closing it leaves the socket open for a successor.
+// A component shares its sockets with the version that it takes over from: it must not accept before it has its
+// token, nor while it is frozen. Front does that for gRPC.
 func (rt *Runtime) Listener(name string) (net.Listener, error) {
 	for _, s := range rt.sockets {
 		if s.name == name {
@@ -114,5 +121,30 @@ func (rt *Runtime) Own(ctx context.Context, o *owner.Owner) error {
 	return o.Run(ctx, rt.Log, conn, rt.Token)
 }
 
-// beginDrain ends the run; the process goes once the work is finished.
-func (rt *Runtime) beginDrain() { rt.drainOnce.Do(func() { close(rt.drain) }) }
+// Front returns a gRPC server of the service's own on one of the component's sockets. The constructor calls it.
+func (rt *Runtime) Front(socket string, options FrontOptions) (*Front, error) {
+	if !rt.has(socket) {
+		return nil, fmt.Errorf("socket %q was not handed over: is it in component.yaml?", socket)
+	}
+	return rt.stage.add(rt.newFront(socket, options, rt.stage.calls)), nil
+}
+
+func (rt *Runtime) newFront(socket string, options FrontOptions, calls *calls) *Front {
+	return &Front{
+		name: socket, options: options, calls: calls, failed: rt.fail,
+		listen:  func() (net.Listener, error) { return rt.Listener(socket) },
+		streams: map[string]bool{}, info: map[string]grpc.ServiceInfo{},
+	}
+}
+
+func (rt *Runtime) has(socket string) bool {
+	return slices.ContainsFunc(rt.sockets, func(s inherited) bool { return s.name == socket })
+}
+
+// fail ends the process; the first reason counts.
+func (rt *Runtime) fail(err error) {
+	select {
+	case rt.broken <- err:
+	default:
+	}
+}

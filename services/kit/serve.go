@@ -4,16 +4,14 @@
 package kit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"runtime/debug"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -32,9 +30,11 @@ const (
 	// maxStreams bounds the calls in flight on one connection.
 	maxStreams = 1024
 	// streamGrace is how long streams may take to end once the service has.
-	streamGrace = 100 * time.Millisecond
-	// scrapeLimit bounds the reading of one metrics request.
-	scrapeLimit = 10 * time.Second
+	streamGrace = 250 * time.Millisecond
+	// lifeGrace is how long the answer to the supervisor's last call may take.
+	lifeGrace = 250 * time.Millisecond
+	// handshakeLimit bounds the time from a connection to its first frame.
+	handshakeLimit = 3 * time.Second
 )
 
 // Serve runs the whole component until asked ends, a drain is asked for, or the service gives up.
@@ -47,74 +47,94 @@ func (rt *Runtime) Serve(asked context.Context, construct Constructor) error {
 		return err
 	}
 	defer stopTraces()
-	rt.grpc = rt.newServer()
-	rt.Server = rt.grpc
-	service, err := construct(ctx, rt)
+	api := rt.stage.add(rt.newFront(socketAPI, rt.frontOptions(), rt.stage.calls))
+	rt.Server = api
+	if rt.service, err = construct(ctx, rt); err != nil {
+		return err
+	}
+	rt.registerOwn(api)
+	if err := checkContracts(rt.Manifest, api.GetServiceInfo()); err != nil {
+		return err
+	}
+	if err := api.Open(); err != nil {
+		return err
+	}
+	life, err := rt.reachable()
 	if err != nil {
 		return err
 	}
-	rt.serveOwn(service)
-	if err := checkContracts(rt.Manifest, rt.grpc.GetServiceInfo()); err != nil {
-		return err
-	}
-	return rt.supervise(asked, ctx, cancel, service)
+	return rt.supervise(asked, ctx, cancel, life)
 }
 
-// supervise serves and runs side by side until asked ends, and ends both in order.
-func (rt *Runtime) supervise(asked, ctx context.Context, cancel context.CancelFunc, service Service) error {
-	api, err := rt.Listener(socketAPI)
-	if err != nil {
-		return err
+// reachable lets the supervisor speak to the process: on a socket of its own, where clients come in with the token. A
+// process without one is open to everybody from the start.
+func (rt *Runtime) reachable() (*Front, error) {
+	life := rt.newFront(socketLifecycle, rt.frontOptions(), newCalls(rt.Manifest.Name))
+	if !rt.has(socketLifecycle) {
+		return life, rt.stage.enter()
 	}
-	served := make(chan error, 1)
-	go func() { served <- rt.grpc.Serve(api) }()
-	metrics := rt.serveMetrics()
-	defer metrics.Close()
-	go rt.returnSockets(ctx)
+	rt.registerLifecycle(life)
+	return life, errors.Join(life.Open(), life.allow())
+}
 
+// supervise runs the service until asked ends, a drain is asked for or something breaks.
+func (rt *Runtime) supervise(asked, ctx context.Context, cancel context.CancelFunc, life *Front) error {
+	go rt.returnSockets(ctx)
 	ran := make(chan error, 1)
-	go func() { ran <- runGuarded(ctx, service) }()
+	go func() { ran <- runGuarded(ctx, rt.service) }()
 	select {
 	case err := <-ran:
+		defer rt.collapse(life)
 		return fmt.Errorf("the service ended by itself: %w", orEnded(err))
-	case err := <-served:
+	case err := <-rt.broken:
+		defer rt.collapse(life)
 		return fmt.Errorf("serving: %w", err)
-	case <-rt.drain:
+	case <-rt.stage.draining:
 	case <-asked.Done():
+		rt.stage.beginDrain(0)
 	}
-	rt.Log.Info("draining", "limit", time.Duration(rt.Manifest.Drain).String())
-	return rt.finish(cancel, ran)
+	limit := cmp.Or(rt.stage.drainLimit, time.Duration(rt.Manifest.Drain))
+	rt.Log.Info("draining", "limit", limit.String())
+	return rt.finish(cancel, ran, life, limit)
 }
 
-// finish drains: nothing new is accepted and calls in flight end while the service still runs; then the service
-// ends, and with it the streams it holds open. All of it takes no longer than the manifest's drain limit.
-func (rt *Runtime) finish(cancel context.CancelFunc, ran <-chan error) error {
-	limit, done := context.WithTimeout(context.Background(), time.Duration(rt.Manifest.Drain))
+// finish drains: nothing new is accepted and calls in flight end while the service still runs; then streams are cut and
+// the service ends. All of it takes no longer than the limit.
+func (rt *Runtime) finish(cancel context.CancelFunc, ran <-chan error, life *Front, limit time.Duration) error {
+	bound, done := context.WithTimeout(context.Background(), limit)
 	defer done()
 	defer rt.closeClients()
-	defer rt.grpc.Stop()
-	rt.Telemetry.End()
-	stopped := make(chan struct{})
-	go func() { rt.grpc.GracefulStop(); close(stopped) }()
-	select {
-	case <-rt.calls.none():
-	case <-limit.Done():
-	}
+	defer rt.hangUp(life)
+	rt.stage.leave(bound, limit)
 	cancel()
 	select {
 	case err := <-ran:
 		if err != nil && !errors.Is(err, context.Canceled) {
 			rt.Log.Warn("ended with an error while draining", "error", err)
 		}
-	case <-limit.Done():
+	case <-bound.Done():
 		return errors.New("did not drain in time")
 	}
-	select {
-	case <-stopped:
-	case <-limit.Done():
-	case <-time.After(streamGrace):
-	}
 	return nil
+}
+
+// hangUp closes all connections, the supervisor's last.
+func (rt *Runtime) hangUp(life *Front) {
+	rt.stage.end()
+	life.close(0, 0)
+	life.calls.end(closedContext())
+	life.end(time.After(lifeGrace))
+}
+
+func (rt *Runtime) collapse(life *Front) {
+	rt.stage.collapse()
+	life.stop()
+}
+
+func closedContext() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
 func orEnded(err error) error {
@@ -134,45 +154,33 @@ func runGuarded(ctx context.Context, service Service) (err error) {
 	return service.Run(ctx)
 }
 
-func (rt *Runtime) newServer() *grpc.Server {
+// frontOptions are those of the fronts that components and the operator call.
+func (rt *Runtime) frontOptions() FrontOptions {
 	guard := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
 		rt.Log.Error("panic in a call", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		return status.Errorf(codes.Internal, "%s: internal error, see its log", rt.Manifest.Name)
 	})
 	options := []grpc.ServerOption{
-		grpc.Creds(peer.Credentials()),
+		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(rt.calls.unary, rt.rpc.server.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(guard), rt.Policy.Unary),
+		grpc.ChainUnaryInterceptor(rt.rpc.server.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(guard), rt.Policy.Unary),
 		grpc.ChainStreamInterceptor(rt.rpc.server.StreamServerInterceptor(), recovery.StreamServerInterceptor(guard), rt.Policy.Stream),
 	}
-	return grpc.NewServer(append(options, serverTraces()...)...)
+	return FrontOptions{Credentials: peer.Credentials(), Server: append(options, serverTraces()...)}
 }
 
-// serveOwn registers what every component serves.
-func (rt *Runtime) serveOwn(service Service) {
-	lifecyclev1.RegisterLifecycleServer(rt.grpc, &lifecycle{rt: rt, service: service})
-	healthv1.RegisterHealthServer(rt.grpc, &health{service: service})
+// registerOwn registers what every component serves.
+func (rt *Runtime) registerOwn(api *Front) {
+	rt.registerLifecycle(api)
 	if _, ok := rt.Manifest.Level("ashlar.telemetry.v1"); ok {
-		telemetryv1.RegisterTelemetryServer(rt.grpc, telemetry.NewServer(rt.Telemetry))
+		telemetryv1.RegisterTelemetryServer(api, telemetry.NewServer(rt.Telemetry))
 	}
-	rt.rpc.server.InitializeMetrics(rt.grpc)
+	rt.rpc.server.InitializeMetrics(api)
 }
 
-// serveMetrics answers Prometheus on the metrics socket, if the manifest has one.
-func (rt *Runtime) serveMetrics() *http.Server {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(rt.Metrics, promhttp.HandlerOpts{Registry: rt.Metrics}))
-	server := &http.Server{Handler: mux, ReadTimeout: scrapeLimit, WriteTimeout: scrapeLimit, MaxHeaderBytes: 8 << 10}
-	if l, err := rt.Listener(socketMetrics); err == nil {
-		go rt.logUnlessClosed(server.Serve, l)
-	}
-	return server
-}
-
-func (rt *Runtime) logUnlessClosed(serve func(net.Listener) error, l net.Listener) {
-	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
-		rt.Log.Error("metrics are not served", "error", err)
-	}
+func (rt *Runtime) registerLifecycle(f *Front) {
+	lifecyclev1.RegisterLifecycleServer(f, &lifecycle{rt: rt})
+	healthv1.RegisterHealthServer(f, &health{service: rt.service})
 }

@@ -53,8 +53,12 @@ func inheritedSockets(count, names string) ([]inherited, error) {
 const redial = 100 * time.Millisecond
 
 // returnSockets keeps a connection to the supervisor and gives each new one the listening sockets, so that they
-// outlive both it and this process. It runs until ctx ends.
+// outlive both it and this process. It runs until ctx ends. A process without a token has nothing to give: the version
+// that it is to take over from does.
 func (rt *Runtime) returnSockets(ctx context.Context) {
+	if rt.has(socketLifecycle) {
+		_, _ = rt.token.wait(ctx)
+	}
 	for ctx.Err() == nil {
 		if conn, err := rt.handBack(ctx); err == nil {
 			untilClosed(ctx, conn)

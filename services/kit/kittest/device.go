@@ -6,8 +6,6 @@
 package kittest
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,7 +19,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	configv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/config/v1"
-	lifecyclev1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/lifecycle/v1"
 	"github.com/ashlar-nos/ashlar/services/kit"
 	"github.com/ashlar-nos/ashlar/services/kit/layout"
 	"github.com/ashlar-nos/ashlar/services/kit/manifest"
@@ -46,13 +43,10 @@ type Device struct {
 	extra     []option
 	roster    roster.Roster
 	token     uint64
-	running   *running
-}
-
-type running struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	err    error
+	name      string
+	slot      int
+	running   *Process
+	processes []*Process
 }
 
 // Option adds to the surroundings.
@@ -92,6 +86,7 @@ func New(t testing.TB, manifestYAML []byte, construct kit.Constructor, options .
 	}
 	m, err := manifest.Parse(manifestYAML)
 	must(t, err)
+	d.name = m.Name
 	for _, dir := range []string{l.RunDir(), l.LogDir(), l.ComponentState(m.Name)} {
 		must(t, os.MkdirAll(dir, 0o755))
 	}
@@ -160,58 +155,63 @@ func (d *Device) provide(m *manifest.Manifest) {
 // Run starts the component, after New or Stop, with a newer fencing token each time.
 func (d *Device) Run() {
 	d.t.Helper()
-	rt, err := kit.Embed(d.manifest, d.Layout, d.Layout.Root, d.sockets, logWriter{})
-	must(d.t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{cancel: cancel, done: make(chan struct{})}
-	d.running = r
-	go func() {
-		defer close(r.done)
-		r.err = rt.Serve(ctx, d.construct)
-	}()
-	d.token++
-	d.activate()
+	d.running = d.Stage(d.construct)
+	d.running.Activate()
 }
 
-func (d *Device) activate() {
+// Running is the process that Run or TakeOver made the component.
+func (d *Device) Running() *Process { return d.running }
+
+// Stage starts a candidate beside the component: a process that shares its sockets and has no token. The constructor
+// is the new version's. It is ended with the test.
+func (d *Device) Stage(construct kit.Constructor) *Process {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn := d.Conn()
-	defer conn.Close()
-	answered := make(chan error, 1)
-	go func() {
-		_, err := lifecyclev1.NewLifecycleClient(conn).Activate(ctx, &lifecyclev1.ActivateRequest{FencingToken: d.token}, grpc.WaitForReady(true))
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		must(d.t, err)
-	case <-d.running.done:
-		d.t.Fatalf("the component ended: %v", d.running.err)
-	}
+	p := &Process{d: d, endpoint: d.Layout.Socket(d.name + ".life." + [...]string{"a", "b"}[d.slot] + ".sock"), done: make(chan struct{})}
+	d.slot = 1 - d.slot
+	p.start(construct)
+	d.processes = append(d.processes, p)
+	return p
 }
 
-// Stop drains the component and waits for its end. It does nothing when it is not running.
+// TakeOver makes a candidate the component as the supervisor does for components that take over: the old process is
+// frozen, the candidate gets the token and becomes ready, the old one drains and ends.
+func (d *Device) TakeOver(p *Process) {
+	d.t.Helper()
+	old := d.running
+	must(d.t, old.Freeze())
+	d.Use(p)
+	old.Drain()
+	old.Wait()
+}
+
+// Use makes a candidate the component: it gets a token and becomes ready.
+func (d *Device) Use(p *Process) {
+	d.t.Helper()
+	p.Activate()
+	p.WaitReady()
+	d.running = p
+}
+
+// Stop drains the component, and every other process of it, and waits for their end. It does nothing when there is none.
 func (d *Device) Stop() {
 	d.t.Helper()
-	if d.running == nil {
-		return
+	for _, p := range d.processes {
+		p.Stop()
 	}
-	d.running.cancel()
-	<-d.running.done
-	if err := d.running.err; err != nil && !errors.Is(err, context.Canceled) {
-		d.t.Errorf("the component ended with %v", err)
-	}
-	d.running = nil
+	d.processes, d.running = nil, nil
 }
 
 // Conn returns a connection to the component's contracts, as the operator. The caller closes it.
 func (d *Device) Conn() *grpc.ClientConn {
 	d.t.Helper()
-	conn, err := grpc.NewClient("unix://"+d.endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
+	return dial(d.t, d.endpoint)
+}
+
+func dial(t testing.TB, socket string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-	must(d.t, err)
+	must(t, err)
 	return conn
 }
 
@@ -224,25 +224,12 @@ func (d *Device) Dial() *grpc.ClientConn {
 }
 
 // Health asks the component for its readiness.
-func (d *Device) Health() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn := d.Conn()
-	defer conn.Close()
-	h, err := lifecyclev1.NewLifecycleClient(conn).Health(ctx, &lifecyclev1.HealthRequest{})
-	switch {
-	case err != nil:
-		return err
-	case !h.GetReady():
-		return errors.New(h.GetReason())
-	}
-	return nil
-}
+func (d *Device) Health() error { return d.running.Health() }
 
 // WaitReady waits until the component's domain probe succeeds.
 func (d *Device) WaitReady() {
 	d.t.Helper()
-	Eventually(d.t, d.Health)
+	d.running.WaitReady()
 }
 
 // Eventually calls check until it returns nil; it fails the test with the last error when that takes too long.
