@@ -58,6 +58,8 @@ type running struct {
 	mirror *kernelroutes.Mirror
 	canary canary
 	log    *slog.Logger
+	// known is closed once links and neighbours are known.
+	known chan struct{}
 }
 
 // New registers the contract.
@@ -95,7 +97,12 @@ func (s *service) Run(ctx context.Context) error {
 	group.Go(func() error { return r.maintain(ctx) })
 	group.Go(func() error { return publisher.Run(ctx) })
 	group.Go(func() error {
-		retry.Forever(ctx, s.rt.Log, "mirror routes into the kernel", r.mirror.Run)
+		// Before links are known every route seems to lead nowhere: the kernel's would be taken away.
+		select {
+		case <-r.known:
+			retry.Forever(ctx, s.rt.Log, "mirror routes into the kernel", r.mirror.Run)
+		case <-ctx.Done():
+		}
 		return nil
 	})
 	return group.Wait()
@@ -106,6 +113,7 @@ func (s *service) begin(r *running) {
 	if s.running.Swap(r) == r {
 		return
 	}
+	close(r.known)
 	s.server.Begin(serve.Backend{
 		Engine: r.engine, Program: serve.Program{Hash: tables.ProgramHash(), Adopted: r.store.Adopted}, Extra: r.usage,
 	})
@@ -128,7 +136,7 @@ func (s *service) start(store *pins.Store) (*running, error) {
 			return nil, err
 		}
 	}
-	r := &running{store: store, grace: &grace.Waiter{}, log: s.rt.Log}
+	r := &running{store: store, grace: &grace.Waiter{}, log: s.rt.Log, known: make(chan struct{})}
 	if err := r.take(); err != nil {
 		r.close()
 		return nil, err

@@ -98,24 +98,35 @@ func newDevice(t *testing.T) *device {
 		}
 	})
 	for _, name := range []string{"dataplane.sock", "dataplane.metrics.sock"} {
-		l, err := net.Listen("unix", d.layout.Socket(name))
-		must(t, err)
-		must(t, os.Chmod(d.layout.Socket(name), 0o666))
-		f, err := l.(*net.UnixListener).File()
-		must(t, err)
-		t.Cleanup(func() { f.Close(); l.Close() })
-		d.sockets = append(d.sockets, f)
+		d.sockets = append(d.sockets, d.listen(name))
 	}
 	d.raise()
 	return d
 }
 
+// listen makes a socket as the supervisor does.
+func (d *device) listen(name string) *os.File {
+	d.t.Helper()
+	l, err := net.Listen("unix", d.layout.Socket(name))
+	must(d.t, err)
+	must(d.t, os.Chmod(d.layout.Socket(name), 0o666))
+	f, err := l.(*net.UnixListener).File()
+	must(d.t, err)
+	d.t.Cleanup(func() { f.Close(); l.Close() })
+	return f
+}
+
 // dial makes a connection of its own to each process: no call meets what a dead one left.
 func (d *device) dial() {
-	conn, err := grpc.NewClient("unix:"+d.layout.Socket("dataplane.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	d.conn = d.connect("dataplane.sock")
+	d.client = dataplanev1.NewDataplaneClient(d.conn)
+}
+
+func (d *device) connect(socket string) *grpc.ClientConn {
+	conn, err := grpc.NewClient("unix:"+d.layout.Socket(socket), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(d.t, err)
 	d.t.Cleanup(func() { conn.Close() })
-	d.conn, d.client = conn, dataplanev1.NewDataplaneClient(conn)
+	return conn
 }
 
 const uid = 63_107
@@ -161,43 +172,58 @@ func (d *device) raise() {
 // start runs the daemon as its own user and activates it.
 func (d *device) start() {
 	d.t.Helper()
+	d.process = d.spawn("api:metrics", d.sockets...)
+	d.dial()
+	d.activate(d.conn)
+}
+
+// spawn runs a daemon with these sockets.
+func (d *device) spawn(names string, sockets ...*os.File) *exec.Cmd {
+	d.t.Helper()
 	tree := filepath.Dir(binary)
-	d.process = exec.Command(binary)
-	d.process.Env = []string{
+	process := exec.Command(binary)
+	process.Env = []string{
 		layout.EnvRoot + "=" + d.layout.Root, "ASHLAR_TREE=" + tree,
-		"LISTEN_FDS=2", "LISTEN_FDNAMES=api:metrics", "GOMEMLIMIT=96MiB",
+		fmt.Sprintf("LISTEN_FDS=%d", len(sockets)), "LISTEN_FDNAMES=" + names, "GOMEMLIMIT=96MiB",
 	}
-	d.process.ExtraFiles = d.sockets
-	d.process.Stderr = testWriter{d.t}
-	d.process.SysProcAttr = &syscall.SysProcAttr{
+	process.ExtraFiles = sockets
+	process.Stderr = testWriter{d.t}
+	process.SysProcAttr = &syscall.SysProcAttr{
 		Credential: &syscall.Credential{Uid: uid, Gid: uid}, AmbientCaps: capabilities,
 	}
-	must(d.t, d.top.Device.Start(d.process))
-	process := d.process
+	must(d.t, d.top.Device.Start(process))
 	d.t.Cleanup(func() { process.Process.Kill(); process.Wait() })
+	return process
+}
+
+// activate gives the process behind a connection the newest token.
+func (d *device) activate(conn *grpc.ClientConn) {
+	d.t.Helper()
 	d.token++
-	d.dial()
 	ctx, cancel := context.WithTimeout(d.t.Context(), 20*time.Second)
 	defer cancel()
-	_, err := lifecyclev1.NewLifecycleClient(d.conn).Activate(ctx, &lifecyclev1.ActivateRequest{FencingToken: d.token}, grpc.WaitForReady(true))
+	_, err := lifecyclev1.NewLifecycleClient(conn).Activate(ctx, &lifecyclev1.ActivateRequest{FencingToken: d.token}, grpc.WaitForReady(true))
 	must(d.t, err)
 }
 
 // ready waits until the domain probe succeeds.
 func (d *device) ready() {
 	d.t.Helper()
+	d.awaitReady(lifecyclev1.NewLifecycleClient(d.conn))
+}
+
+// awaitReady waits for the domain probe of a process by its own socket.
+func (d *device) awaitReady(client lifecyclev1.LifecycleClient) {
+	d.t.Helper()
 	ctx, cancel := context.WithTimeout(d.t.Context(), 20*time.Second)
 	defer cancel()
 	for {
-		h, err := lifecyclev1.NewLifecycleClient(d.conn).Health(ctx, &lifecyclev1.HealthRequest{}, grpc.WaitForReady(true))
+		h, err := client.Health(ctx, &lifecyclev1.HealthRequest{}, grpc.WaitForReady(true))
 		must(d.t, err)
 		if h.GetReady() {
 			return
 		}
-		if ctx.Err() != nil {
-			d.t.Fatal("not ready: ", h)
-		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(time.Millisecond)
 	}
 }
 

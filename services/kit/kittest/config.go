@@ -19,8 +19,8 @@ import (
 	"github.com/ashlar-nos/ashlar/services/kit/gpath"
 )
 
-// Config plays the configuration service for one owner: it holds objects, sends the snapshot when the owner
-// attaches and takes changes through prepare and commit. Safe for concurrent use.
+// Config plays the configuration service for one owner and its observers: it holds objects, sends the snapshot when the
+// owner attaches and takes changes through prepare and commit. Safe for concurrent use.
 type Config struct {
 	configv1.UnimplementedConfigServer
 
@@ -29,6 +29,16 @@ type Config struct {
 	revision int64
 	session  *session
 	attached chan struct{}
+	// observers follow what is decided; changed is closed with each change.
+	observers int
+	history   []decided
+	changed   chan struct{}
+}
+
+// decided is a change that was.
+type decided struct {
+	revision int64
+	changes  []*configv1.Subtree
 }
 
 // session is the owner's attachment; it handles one transaction at a time.
@@ -45,7 +55,7 @@ type transaction struct {
 }
 
 func newConfig() *Config {
-	return &Config{objects: map[string]string{}, attached: make(chan struct{})}
+	return &Config{objects: map[string]string{}, attached: make(chan struct{}), changed: make(chan struct{})}
 }
 
 // Preset sets what the snapshot holds, by path, before the owner attaches.
@@ -136,6 +146,9 @@ func (c *Config) Attach(stream attachStream) error {
 	if m.GetHello() == nil {
 		return status.Error(codes.InvalidArgument, "want hello first")
 	}
+	if m.GetHello().GetObserve() {
+		return c.observe(stream)
+	}
 	if err := stream.Send(&configv1.AttachResponse{Message: &configv1.AttachResponse_Snapshot{Snapshot: c.snapshot()}}); err != nil {
 		return err
 	}
@@ -170,6 +183,46 @@ func (c *Config) snapshot() *configv1.Snapshot {
 		out.Subtrees = append(out.Subtrees, &configv1.Subtree{Path: gpath.MustParse(path), Json: []byte(c.objects[path])})
 	}
 	return out
+}
+
+// Observers is how many processes follow the configuration without owning any of it.
+func (c *Config) Observers() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.observers
+}
+
+// observe tells what is decided and waits for nobody.
+func (c *Config) observe(stream attachStream) error {
+	c.mu.Lock()
+	c.observers++
+	told := len(c.history)
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.observers--
+	}()
+	if err := stream.Send(&configv1.AttachResponse{Message: &configv1.AttachResponse_Snapshot{Snapshot: c.snapshot()}}); err != nil {
+		return err
+	}
+	for {
+		c.mu.Lock()
+		news, changed := c.history[told:], c.changed
+		told = len(c.history)
+		c.mu.Unlock()
+		for _, d := range news {
+			apply := &configv1.Apply{Transaction: uint64(d.revision), Revision: d.revision, Changes: d.changes}
+			if err := stream.Send(&configv1.AttachResponse{Message: &configv1.AttachResponse_Apply{Apply: apply}}); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-changed:
+		case <-stream.Context().Done():
+			return nil
+		}
+	}
 }
 
 func (c *Config) join(s *session) {
@@ -236,6 +289,9 @@ func (c *Config) keep(changes []*configv1.Subtree, revision int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.revision = revision
+	c.history = append(c.history, decided{revision, changes})
+	close(c.changed)
+	c.changed = make(chan struct{})
 	for _, s := range changes {
 		if key := gpath.String(s.GetPath()); len(s.GetJson()) == 0 {
 			delete(c.objects, key)

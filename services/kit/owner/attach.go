@@ -17,9 +17,11 @@ import (
 )
 
 // Run attaches to the configuration service and answers it, again whenever the stream ends, until ctx does.
-// token gives the component's fencing token and blocks until there is one.
+// token gives the component's fencing token and blocks until there is one; an Observer follows the configuration
+// meanwhile.
 func (o *Owner) Run(ctx context.Context, log *slog.Logger, conn grpc.ClientConnInterface, token func(context.Context) (uint64, error)) error {
 	client := configv1.NewConfigClient(conn)
+	o.observe(ctx, log, client, token)
 	return retry.Forever(ctx, log, "attach to the configuration", func(ctx context.Context) error {
 		fence, err := token(ctx)
 		if err != nil {
@@ -42,13 +44,9 @@ type session struct {
 func (o *Owner) attach(ctx context.Context, log *slog.Logger, client configv1.ConfigClient, fence uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	st, err := client.Attach(ctx)
+	st, err := o.hello(ctx, client, &configv1.Hello{Patterns: o.patterns, FencingToken: fence})
 	if err != nil {
 		return err
-	}
-	hello := &configv1.Hello{Patterns: o.patterns, FencingToken: fence}
-	if err := st.Send(&configv1.AttachRequest{Message: &configv1.AttachRequest_Hello{Hello: hello}}); err != nil {
-		return receiveError(st, err)
 	}
 	s := &session{owner: o, log: log, stream: st, prepared: map[uint64]Change{}}
 	defer s.giveUp()
@@ -64,6 +62,18 @@ func (o *Owner) attach(ctx context.Context, log *slog.Logger, client configv1.Co
 			return err
 		}
 	}
+}
+
+// hello opens a stream.
+func (o *Owner) hello(ctx context.Context, client configv1.ConfigClient, hello *configv1.Hello) (stream, error) {
+	st, err := client.Attach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Send(&configv1.AttachRequest{Message: &configv1.AttachRequest_Hello{Hello: hello}}); err != nil {
+		return nil, receiveError(st, err)
+	}
+	return st, nil
 }
 
 // receiveError finds out why the stream broke: Send says only that it did.
@@ -83,24 +93,9 @@ func (s *session) giveUp() {
 
 // restore takes the snapshot and puts it into effect.
 func (s *session) restore(ctx context.Context) error {
-	snapshot := Snapshot{Objects: map[string]Object{}}
-	for last := false; !last; {
-		m, err := s.stream.Recv()
-		if err != nil {
-			return err
-		}
-		part := m.GetSnapshot()
-		if part == nil {
-			return fmt.Errorf("the configuration service sent %T before the snapshot's end", m.GetMessage())
-		}
-		for _, sub := range part.GetSubtrees() {
-			object, err := s.owner.object(sub)
-			if err != nil {
-				return err
-			}
-			snapshot.Objects[gpath.String(sub.GetPath())] = object
-		}
-		snapshot.Revision, last = part.GetRevision(), part.GetLast()
+	snapshot, err := s.owner.snapshot(s.stream)
+	if err != nil {
+		return err
 	}
 	if err := s.owner.turns.begin(ctx); err != nil {
 		return err
@@ -117,6 +112,30 @@ func (s *session) restore(ctx context.Context) error {
 		answer.Failures = append(answer.Failures, wireRefusal(err))
 	}
 	return s.stream.Send(&configv1.AttachRequest{Message: &configv1.AttachRequest_Restored{Restored: answer}})
+}
+
+// snapshot takes the parts of the whole state, with which a stream begins.
+func (o *Owner) snapshot(st stream) (Snapshot, error) {
+	snapshot := Snapshot{Objects: map[string]Object{}}
+	for last := false; !last; {
+		m, err := st.Recv()
+		if err != nil {
+			return snapshot, err
+		}
+		part := m.GetSnapshot()
+		if part == nil {
+			return snapshot, fmt.Errorf("the configuration service sent %T before the snapshot's end", m.GetMessage())
+		}
+		for _, sub := range part.GetSubtrees() {
+			object, err := o.object(sub)
+			if err != nil {
+				return snapshot, err
+			}
+			snapshot.Objects[gpath.String(sub.GetPath())] = object
+		}
+		snapshot.Revision, last = part.GetRevision(), part.GetLast()
+	}
+	return snapshot, nil
 }
 
 func (o *Owner) restore(s Snapshot, failures []error) {

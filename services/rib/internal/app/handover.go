@@ -61,8 +61,21 @@ func (a *App) unheard() string {
 	return ""
 }
 
-// Freeze implements kit.Freezer: producers leave. The stream to the dataplane stays; a successor's ends it.
-func (a *App) Freeze(ctx context.Context) error { return a.api.Freeze(ctx) }
+// Freeze implements kit.Freezer: a commit that is under way reaches the dataplane, later ones wait for the successor,
+// and producers leave. The stream to the dataplane stays; a successor's ends it.
+func (a *App) Freeze(ctx context.Context) error {
+	if err := a.owner.Freeze(ctx); err != nil {
+		return err
+	}
+	if err := a.api.Freeze(ctx); err != nil {
+		a.owner.Unfreeze()
+		return err
+	}
+	return nil
+}
 
 // Unfreeze implements kit.Freezer.
-func (a *App) Unfreeze() { a.api.Unfreeze() }
+func (a *App) Unfreeze() {
+	a.api.Unfreeze()
+	a.owner.Unfreeze()
+}
