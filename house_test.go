@@ -108,9 +108,9 @@ func mayImport(from, to string) bool {
 	switch {
 	case from == "proto", from == "services/kit":
 		return false
-	case strings.HasPrefix(from, "services/"), from == "dataplane", from == "cli", from == "lab":
+	case strings.HasPrefix(from, "services/"), from == "dataplane", from == "cli":
 		return to == "services/kit"
-	case from == "pkgmgr":
+	case from == "pkgmgr", from == "lab":
 		return to == "services/kit" || to == "rpm"
 	case from == "bench":
 		return to == "services/kit" || to == "lab" || to == "dataplane"
