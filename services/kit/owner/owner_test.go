@@ -122,13 +122,12 @@ func apply(id uint64, revision int64, subtrees ...*configv1.Subtree) *configv1.A
 	return &configv1.AttachResponse{Message: &configv1.AttachResponse_Apply{Apply: &configv1.Apply{Transaction: id, Revision: revision, Changes: subtrees}}}
 }
 
-// play runs an owner against a script and returns the owner's answers after hello and restored.
-func play(t *testing.T, h owner.Handler, send ...*configv1.AttachResponse) (*owner.Owner, []*configv1.AttachRequest) {
+// serve runs a configuration service and returns a connection to it.
+func serve(t *testing.T, config configv1.ConfigServer) *grpc.ClientConn {
 	t.Helper()
-	s := &script{send: send, answers: make(chan *configv1.AttachRequest, 64), dropped: make(chan struct{})}
 	l := bufconn.Listen(1 << 16)
 	server := grpc.NewServer()
-	configv1.RegisterConfigServer(server, s)
+	configv1.RegisterConfigServer(server, config)
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient("passthrough:test", grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -137,6 +136,14 @@ func play(t *testing.T, h owner.Handler, send ...*configv1.AttachResponse) (*own
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// play runs an owner against a script and returns the owner's answers after hello and restored.
+func play(t *testing.T, h owner.Handler, send ...*configv1.AttachResponse) (*owner.Owner, []*configv1.AttachRequest) {
+	t.Helper()
+	s := &script{send: send, answers: make(chan *configv1.AttachRequest, 64), dropped: make(chan struct{})}
+	conn := serve(t, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	o := owner.New([]string{"/objects/object[name=*]"}, h)
