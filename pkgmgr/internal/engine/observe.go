@@ -103,7 +103,7 @@ func observe(ctx context.Context, e *Engine, w *work, done *Record) error {
 			told = time.Now()
 			e.tell(w, phaseObserve, inWords(readings), readings)
 		}
-		if err := pause(ctx, gateInterval); err != nil {
+		if err := pause(ctx, min(gateInterval, max(w.op.Soak-time.Since(begin), pollInterval))); err != nil {
 			return err
 		}
 	}

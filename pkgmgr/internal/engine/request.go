@@ -382,6 +382,14 @@ func (e *Engine) beginCommit(by string) (id, generation uint64, err error) {
 // there is, and says which it was. It returns when everything is as before.
 func (e *Engine) Abort(ctx context.Context, by string) (string, error) {
 	id, text, err := e.beginAbort(by)
+	var applying *Busy
+	for errors.As(err, &applying) { // in a moment it is applied, and can be taken back as that
+		if _, err := e.Await(ctx, applying.Operation); err != nil {
+			return "", err
+		}
+		applying = nil
+		id, text, err = e.beginAbort(by)
+	}
 	if err != nil || id == 0 {
 		return text, err
 	}
@@ -406,6 +414,9 @@ func (e *Engine) beginAbort(by string) (wait uint64, text string, err error) {
 	why := fmt.Errorf("%w by %s", errAbort, by)
 	if o := e.state.current(); o != nil {
 		if !o.Back {
+			if e.finishing && !o.Commit {
+				return 0, "", &Busy{Operation: o.ID, Kind: o.Kind}
+			}
 			if e.finishing || o.Kind == KindCommit {
 				return 0, "", statef("operation %d is at its end and cannot be taken back any more: wait for it", o.ID)
 			}

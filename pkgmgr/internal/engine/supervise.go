@@ -192,7 +192,7 @@ func (e *Engine) awaitDigest(ctx context.Context, component, digest string) (boo
 		if err == nil && now.digest(component) == digest {
 			return true, nil
 		}
-		if c := now.component(component); err == nil && c.GetPhase() == supervisorv1.Phase_PHASE_READY {
+		if c := now.component(component); err == nil && (component == plan.Supervisor || c == nil || c.GetPhase() == supervisorv1.Phase_PHASE_READY) {
 			return false, nil
 		}
 		if err := pause(limit, pollInterval); err != nil {
