@@ -59,8 +59,8 @@ func TestComponentsOutliveTheSupervisor(t *testing.T) {
 	if after.GetCrashes() != 0 || after.GetRestarts() != 0 || after.GetReadyAfterMs() != before.GetReadyAfterMs() {
 		t.Errorf("adoption left marks: %v", after)
 	}
-	d.awaitLog("supervisor", `"child":"store","sockets":2}`)
-	d.awaitLog("supervisor", `"child":"tcp","sockets":3}`)
+	d.awaitLog("supervisor", `"child":"store","sockets":3}`)
+	d.awaitLog("supervisor", `"child":"tcp","sockets":4}`)
 
 	// Whoever holds the socket now, it must be the same one after the adopted process has died.
 	if err := unix.Kill(int(after.GetPid()), unix.SIGKILL); err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/bequest"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/cgroup"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/children"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/clean"
@@ -40,7 +41,7 @@ import (
 type Options struct {
 	// Root relocates the device; "" or "/" is the machine itself.
 	Root string
-	// Generation is the directory of components to run.
+	// Generation is the directory of components to run; "" is the committed one.
 	Generation string
 	// Manifest is the supervisor's own component.yaml.
 	Manifest []byte
@@ -56,19 +57,27 @@ type Signals struct {
 
 // app is a supervisor in operation.
 type app struct {
+	options  Options
 	layout   layout.Layout
 	manifest *manifest.Manifest
 	started  time.Time
 	log      *slog.Logger
+	lock     *os.File
 	groups   *cgroup.Manager
 	sockets  *sockets.Set
+	book     *children.Book
 	tree     *tree.Tree
+	heir     *heir
 }
 
 // Run supervises the device until a signal asks for its end. It refuses to start, with an error that
 // says what to do, where it could not do its work; once it supervises, no error ends it.
 func Run(o Options, signals Signals) error {
 	started := time.Now()
+	left, err := bequest.Receive()
+	if err != nil {
+		return err
+	}
 	m, l, err := identify(o)
 	if err != nil {
 		return err
@@ -76,7 +85,7 @@ func Run(o Options, signals Signals) error {
 	if err := makeDirectories(l, m.Name); err != nil {
 		return err
 	}
-	lock, err := lockDevice(l, m.Name)
+	lock, err := lockOrInherit(l, m.Name, left)
 	if err != nil {
 		return err
 	}
@@ -86,13 +95,15 @@ func Run(o Options, signals Signals) error {
 		return err
 	}
 	defer file.Close()
-	a := &app{layout: l, manifest: m, started: started, sockets: sockets.New(l.RunDir())}
+	a := &app{options: o, layout: l, manifest: m, started: started, lock: lock, sockets: sockets.New(l.RunDir())}
 	a.log = slog.New(slog.NewJSONHandler(io.MultiWriter(file, o.Stderr), nil)).With("component", m.Name, "version", m.Version)
-	if err := a.prepare(o.Generation); err != nil {
+	a.heir = newHeir(a)
+	a.inherit(left)
+	if err := a.prepare(directory(o, l)); err != nil {
 		a.log.Error("does not start", "error", err)
 		return err
 	}
-	return a.supervise(signals)
+	return a.supervise(signals, left)
 }
 
 // identify finds out who and where this is.
@@ -111,29 +122,44 @@ func identify(o Options) (*manifest.Manifest, layout.Layout, error) {
 	return m, l, err
 }
 
+// directory is where the generation to run is: the committed one, unless the command line names another.
+func directory(o Options, l layout.Layout) string {
+	if o.Generation != "" {
+		return o.Generation
+	}
+	return filepath.Join(l.ComponentState("pkgmgr"), "committed")
+}
+
 // prepare does all that can fail before anything is started.
 func (a *app) prepare(dir string) error {
-	g, err := generation.Load(dir, a.manifest)
+	own := a.layout.ComponentState(a.manifest.Name)
+	book, err := children.Open(filepath.Join(own, "children.json"))
 	if err != nil {
 		return err
 	}
-	if err := exposure.Place(a.layout.Init(), g); err != nil {
+	a.book = book
+	g, err := generation.Load(dir, a.manifest, tree.Choices(book))
+	if err != nil {
+		return err
+	}
+	if err := a.place(g.Components...); err != nil {
 		return err
 	}
 	for _, w := range g.Warnings {
 		a.log.Warn(w)
 	}
-	own := a.layout.ComponentState(a.manifest.Name)
 	users, err := identity.Open(filepath.Join(own, "uids.json"))
 	if err != nil {
 		return err
 	}
-	if err := admit(a.layout, a.manifest, g, users); err != nil {
-		return err
-	}
-	book, err := children.Open(filepath.Join(own, "children.json"))
-	if err != nil {
-		return err
+	for _, c := range g.Components {
+		uid, err := users.ID(c.Name())
+		if err != nil {
+			return err
+		}
+		if err := reachable(a.layout, uid, c); err != nil {
+			return err
+		}
 	}
 	tokens, err := token.Open(filepath.Join(own, "token"), book.HighestToken())
 	if err != nil {
@@ -146,50 +172,69 @@ func (a *app) prepare(dir string) error {
 		a.log.Warn("the host lacks control group controllers, their limits are not enforced", "controllers", missing)
 	}
 	a.tree, err = tree.New(tree.Config{
-		Generation: g, Layout: a.layout, Users: users, Tokens: tokens, Book: book,
+		Generation: g, Directory: dir, Self: a.manifest, Own: ownLine(a.layout, a.manifest), Layout: a.layout,
+		Users: users, Tokens: tokens, Book: book,
+		Place:   func(c generation.Component) error { return a.place(c) },
+		Reach:   func(uid uint32, c generation.Component) error { return reachable(a.layout, uid, c) },
 		Sockets: a.sockets, Groups: a.groups, Log: a.log,
 	})
 	return err
 }
 
-// supervise serves and runs the tree until a signal ends it.
-func (a *app) supervise(signals Signals) error {
+// place puts the sockets of components where the operator wants them.
+func (a *app) place(components ...generation.Component) error {
+	return exposure.Place(a.layout.Init(), components...)
+}
+
+// supervise serves and runs the tree until a signal ends it, or another program is to take this one's place.
+func (a *app) supervise(signals Signals, left *bequest.Bequest) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	counted := metrics.New(a.tree.Status())
 	server := serve.New(serve.Config{
-		Tree: a.tree, Layout: a.layout, Manifest: a.manifest, Started: a.started,
-		Stop: a.tree.Stop, Log: a.log, Count: counted.RPC,
+		Tree: a.tree, Layout: a.layout, Manifest: a.manifest, Started: a.started, Digest: generation.Digest(ownTree()),
+		Self: a.heir, Stop: a.tree.Stop, Log: a.log, Count: counted.RPC,
 	})
 	back := &handback.Server{Path: a.layout.DescriptorSocket(), Expect: a.tree.Expect, Offer: a.sockets.Offer, Log: a.log}
-	l, err := a.listenAll(back)
+	l, err := a.listenAll(back, left)
 	if err != nil {
 		return err
 	}
+	a.heir.own = l
 	var side sync.WaitGroup
 	side.Go(func() { back.Run(ctx, l.returned) })
 	side.Go(func() { a.rotateLogs(ctx) })
 	side.Go(func() { a.tellUnless(server.Serve(l.api), grpc.ErrServerStopped) })
 	side.Go(func() { a.tellUnless(counted.Serve(l.metrics), http.ErrServerClosed) })
 	side.Go(func() { a.obey(ctx, cancel, signals) })
+	side.Go(func() { a.heir.report(ctx) })
 	a.log.Info("supervising", "root", a.layout.Root, "pid", os.Getpid())
 	a.tree.Run(ctx)
-	left := ctx.Err() != nil
+	gone := ctx.Err() != nil
+	a.heir.letFinish(server, counted.Server)
 	server.Stop()
 	counted.Close()
 	cancel()
 	side.Wait()
-	a.finish(left)
+	if a.heir.called() {
+		return a.heir.succeed()
+	}
+	a.heir.done()
+	a.finish(gone)
 	return nil
 }
 
 // listeners are the supervisor's own.
 type listeners struct {
 	returned     *net.UnixListener
-	api, metrics net.Listener
+	api, metrics *net.UnixListener
 }
 
-func (a *app) listenAll(back *handback.Server) (l listeners, err error) {
+// listenAll makes the supervisor's own sockets, or takes those that the program before left.
+func (a *app) listenAll(back *handback.Server, left *bequest.Bequest) (l listeners, err error) {
+	if l, ok := inherited(left); ok {
+		return l, nil
+	}
 	if l.returned, err = back.Listen(); err != nil {
 		return l, err
 	}
@@ -221,6 +266,9 @@ func (a *app) obey(ctx context.Context, cancel context.CancelFunc, signals Signa
 			a.tree.Stop()
 			stop = nil
 		case <-signals.Leave:
+			cancel()
+			return
+		case <-a.heir.call:
 			cancel()
 			return
 		case <-ctx.Done():

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/generation"
-	"github.com/ashlar-nos/ashlar/pkgmgr/internal/identity"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/reach"
 	"github.com/ashlar-nos/ashlar/services/kit/layout"
 	"github.com/ashlar-nos/ashlar/services/kit/manifest"
@@ -60,26 +59,17 @@ func lockDevice(l layout.Layout, self string) (*os.File, error) {
 	return f, nil
 }
 
-// admit gives every component its user, checks that it can get to its files, and publishes who is on the device.
-func admit(l layout.Layout, self *manifest.Manifest, g *generation.Generation, users *identity.Users) error {
-	r := roster.Roster{Components: []roster.Component{{
+// ownLine is the supervisor's in the roster.
+func ownLine(l layout.Layout, self *manifest.Manifest) roster.Component {
+	return roster.Component{
 		Name: self.Name, Version: self.Version, Endpoint: ownSocket(l, self, socketAPI),
 		Provides: self.Provides, Requires: self.Requires,
-	}}}
-	for _, c := range g.Components {
-		uid, err := users.ID(c.Name())
-		if err != nil {
-			return err
-		}
-		if err := reach.Directories(uid, l.StateDir(), l.RunDir(), filepath.Dir(c.Program())); err != nil {
-			return err
-		}
-		r.Components = append(r.Components, roster.Component{
-			Name: c.Name(), Version: c.Manifest.Version, UID: uid, Endpoint: l.Socket(c.API().Unix),
-			Provides: c.Manifest.Provides, Requires: c.Manifest.Requires,
-		})
 	}
-	return roster.Write(l.Roster(), r)
+}
+
+// reachable checks that a component's user can get to its files.
+func reachable(l layout.Layout, uid uint32, c generation.Component) error {
+	return reach.Directories(uid, l.StateDir(), l.RunDir(), filepath.Dir(c.Program()))
 }
 
 // The names of the supervisor's sockets in its own manifest.
@@ -94,7 +84,7 @@ func ownSocket(l layout.Layout, self *manifest.Manifest, name string) string {
 }
 
 // listen makes one of the supervisor's own sockets. No one else holds it: between two supervisors it refuses.
-func listen(l layout.Layout, self *manifest.Manifest, name string) (net.Listener, error) {
+func listen(l layout.Layout, self *manifest.Manifest, name string) (*net.UnixListener, error) {
 	path := ownSocket(l, self, name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err

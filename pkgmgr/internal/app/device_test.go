@@ -5,6 +5,7 @@ package app_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -19,7 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	supervisorv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1"
 	"github.com/ashlar-nos/ashlar/services/kit/layout"
@@ -112,6 +115,8 @@ func newDevice(t *testing.T, components ...component) *device {
 type component struct {
 	name, provides string
 	requires       []string
+	// version is 1.0.0 when empty; handover is takeover.
+	version, handover string
 	// level is the lowest that is good enough for it, 1 when 0.
 	level int
 	// more is added to the manifest as it is.
@@ -120,8 +125,9 @@ type component struct {
 
 func (c component) manifest() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "name: %s\ndaemon: %sd\nversion: 1.0.0\nsummary: a test\n", c.name, c.name)
-	fmt.Fprintf(&b, "provides: [{contract: ashlar.lifecycle.v1, level: 1}")
+	fmt.Fprintf(&b, "name: %s\ndaemon: %sd\nversion: %s\nsummary: a test\n", c.name, c.name, cmp.Or(c.version, "1.0.0"))
+	fmt.Fprintf(&b, "handover: %s\n", cmp.Or(c.handover, "takeover"))
+	fmt.Fprintf(&b, "provides: [{contract: ashlar.lifecycle.v1, level: 2}")
 	if c.provides != "" {
 		fmt.Fprintf(&b, ", {contract: %s, level: 2}", c.provides)
 	}
@@ -140,7 +146,12 @@ func (c component) manifest() string {
 
 func (c component) install(t *testing.T, generation string) {
 	t.Helper()
-	tree := filepath.Join(generation, c.name)
+	c.place(t, filepath.Join(generation, c.name))
+}
+
+// place makes the component's tree.
+func (c component) place(t *testing.T, tree string) {
+	t.Helper()
 	if err := os.MkdirAll(filepath.Join(tree, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -210,11 +221,16 @@ func (d *device) list() []*supervisorv1.ComponentStatus {
 	d.t.Helper()
 	ctx, cancel := wait()
 	defer cancel()
-	r, err := d.client.List(ctx, &supervisorv1.ListRequest{}, grpc.WaitForReady(true))
-	if err != nil {
-		d.t.Fatalf("list: %v", err)
+	for {
+		r, err := d.client.List(ctx, &supervisorv1.ListRequest{}, grpc.WaitForReady(true))
+		if status.Code(err) == codes.Unavailable {
+			continue // asked of a supervisor that was just killed
+		}
+		if err != nil {
+			d.t.Fatalf("list: %v", err)
+		}
+		return r.GetComponents()
 	}
-	return r.GetComponents()
 }
 
 func (d *device) get(name string) *supervisorv1.ComponentStatus {

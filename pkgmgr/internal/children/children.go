@@ -13,35 +13,12 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/durable"
 )
 
 // ErrDamaged is returned for a record that does not parse.
 var ErrDamaged = errors.New("record of processes is damaged")
-
-// Child is what is known of one component's process, and of those before it.
-type Child struct {
-	// PID and StartTime (clock ticks since boot) name the process; PID 0 means that none runs.
-	PID       int    `json:"pid,omitempty"`
-	StartTime uint64 `json:"start_time,omitempty"`
-	// Token is the fencing token issued to this process.
-	Token uint64 `json:"token"`
-	// Tree is the directory it was started from, Version its manifest's.
-	Tree    string `json:"tree"`
-	Version string `json:"version"`
-	// Started is when; ReadyAfter how long it took to be ready, 0 if it was not yet.
-	Started    time.Time     `json:"started"`
-	ReadyAfter time.Duration `json:"ready_after_ns,omitempty"`
-
-	// Crashes and Restarts count over the life of the record, reboots included.
-	Crashes  uint64 `json:"crashes"`
-	Restarts uint64 `json:"restarts"`
-	// LastCause is the number of ashlar.supervisor.v1.Cause; LastExit is in words.
-	LastCause int32  `json:"last_cause,omitempty"`
-	LastExit  string `json:"last_exit,omitempty"`
-}
 
 // Book is the record of all components.
 type Book struct {
@@ -54,6 +31,15 @@ type content struct {
 	// BootID is the kernel's random id of this boot: process numbers mean nothing in another one.
 	BootID   string           `json:"boot_id"`
 	Children map[string]Child `json:"children"`
+	// Supervisor is there while another program of the supervisor's is on trial.
+	Supervisor *Succession `json:"supervisor,omitempty"`
+}
+
+// Succession says which program of the supervisor took the place of which.
+type Succession struct {
+	// Tree runs, From ran before.
+	Tree string `json:"tree"`
+	From string `json:"from"`
 }
 
 // Open reads the record. After a reboot no process in it runs. A record that cannot be read is an error:
@@ -75,9 +61,12 @@ func Open(file string) (*Book, error) {
 	if err := json.Unmarshal(text, &old); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w; stop the device with `ashlard clean` and start it again", ErrDamaged, file, err)
 	}
+	if old.BootID == boot {
+		b.data.Supervisor = old.Supervisor
+	}
 	for name, c := range old.Children {
 		if old.BootID != boot {
-			c.PID, c.StartTime, c.LastCause = 0, 0, 0
+			c = c.afterReboot()
 		}
 		b.data.Children[name] = c
 	}
@@ -106,13 +95,30 @@ func (b *Book) All() map[string]Child {
 	return maps.Clone(b.data.Children)
 }
 
+// Succession returns what is known of the supervisor's own trial, nil when there is none.
+func (b *Book) Succession() *Succession {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.Supervisor
+}
+
+// Succeed records the supervisor's own trial, or with nil its end.
+func (b *Book) Succeed(s *Succession) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.data.Supervisor = s
+	return b.write()
+}
+
 // HighestToken is the highest fencing token in the record.
 func (b *Book) HighestToken() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var highest uint64
 	for _, c := range b.data.Children {
-		highest = max(highest, c.Token)
+		for _, p := range c.Processes() {
+			highest = max(highest, p.Token)
+		}
 	}
 	return highest
 }

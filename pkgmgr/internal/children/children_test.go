@@ -25,7 +25,10 @@ func open(t *testing.T, file string) *children.Book {
 
 func TestRecordSurvives(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "children.json")
-	want := children.Child{PID: 42, StartTime: 99, Token: 7, Tree: "/g/rib", Version: "1.0.0", Started: time.Unix(5, 0).UTC(), ReadyAfter: time.Second, Crashes: 3}
+	want := children.Child{
+		Process:    children.Process{PID: 42, StartTime: 99, Token: 7, Slot: "a", Tree: "/g/rib", Version: "1.0.0", Started: time.Unix(5, 0).UTC()},
+		ReadyAfter: time.Second, Crashes: 3,
+	}
 	if _, err := open(t, file).Change("rib", func(c *children.Child) { *c = want }); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +46,12 @@ func TestRecordSurvives(t *testing.T) {
 
 func TestAfterARebootNothingRuns(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "children.json")
-	if _, err := open(t, file).Change("rib", func(c *children.Child) { c.PID, c.StartTime, c.Crashes, c.Token = 42, 99, 3, 7 }); err != nil {
+	if _, err := open(t, file).Change("rib", func(c *children.Child) {
+		c.PID, c.StartTime, c.Crashes, c.Token = 42, 99, 3, 7
+		c.Draining = &children.Process{PID: 41, StartTime: 98, Token: 6}
+		c.Choice = &children.Choice{Tree: "/new"}
+		c.Trial = &children.Trial{Tree: "/old"}
+	}); err != nil {
 		t.Fatal(err)
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -59,7 +67,7 @@ func TestAfterARebootNothingRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := open(t, file).Get("rib")
-	if got.PID != 0 || got.StartTime != 0 || got.Crashes != 3 || got.Token != 7 {
+	if got.PID != 0 || got.StartTime != 0 || got.Crashes != 3 || got.Token != 7 || got.Draining != nil || got.Choice != nil || got.Trial != nil {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -41,24 +41,28 @@ func endRecorded(book *children.Book) error {
 	}
 	var all []error
 	for name, c := range book.All() {
-		if c.PID == 0 {
-			continue
-		}
-		if p, err := process.Adopt(c.PID, c.StartTime); err == nil {
-			all = append(all, process.KillAll([]*process.Process{p}, limit))
+		for _, recorded := range c.Processes() {
+			if recorded.PID == 0 {
+				continue
+			}
+			if p, err := process.Adopt(recorded.PID, recorded.StartTime); err == nil {
+				all = append(all, process.KillAll([]*process.Process{p}, limit))
+			}
 		}
 		_, err := book.Change(name, func(c *children.Child) {
-			c.PID, c.StartTime, c.LastExit = 0, 0, "ended by ashlard clean"
+			c.PID, c.StartTime, c.LastExit, c.Moving = 0, 0, "ended by ashlard clean", false
+			c.Candidate, c.Draining, c.Choice, c.Trial = nil, nil, nil, nil
 		})
 		all = append(all, err)
 	}
 	return errors.Join(all...)
 }
 
-// endUnrecorded kills processes that carry the device's mark and are in no record.
+// endUnrecorded kills processes that carry the device's mark and are in no record, guards of a supervisor among them.
 func endUnrecorded(l layout.Layout) error {
 	strays, err := process.FindByEnvironment(layout.EnvRoot+"="+l.Root, tree.EnvComponent+"=")
-	return errors.Join(err, process.KillAll(strays, limit))
+	guards, e := process.FindByEnvironment(layout.EnvRoot+"="+l.Root, "ASHLAR_GUARD=")
+	return errors.Join(err, e, process.KillAll(append(strays, guards...), limit))
 }
 
 // Groups kills what is left in the device's control groups and removes them.

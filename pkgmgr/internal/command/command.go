@@ -20,7 +20,7 @@ import (
 func New(manifestYAML []byte) *cobra.Command {
 	o := app.Options{Manifest: manifestYAML, Stderr: os.Stderr}
 	c := &cobra.Command{
-		Use:   "ashlard --root DIR --generation DIR",
+		Use:   "ashlard --root DIR [--generation DIR]",
 		Short: "Run an Ashlar device",
 		Long: `ashlard starts the components of a generation in the order of their requirements, holds their listening
 sockets, watches them and starts again what dies.
@@ -33,11 +33,38 @@ running; so does its death. The next ashlard on the same root adopts them.`,
 		RunE:          func(*cobra.Command, []string) error { return run(o) },
 	}
 	c.PersistentFlags().StringVar(&o.Root, "root", "/", "directory below which the device keeps its state, sockets and logs")
-	c.Flags().StringVar(&o.Generation, "generation", "", "directory of the components to run")
-	if err := c.MarkFlagRequired("generation"); err != nil {
-		panic(err) // the flag is declared one line above
+	c.Flags().StringVar(&o.Generation, "generation", "", "directory of the components to run (default: the committed generation)")
+	for _, sub := range []*cobra.Command{checkCommand(&o), guardCommand(&o)} {
+		sub.Flags().StringVar(&o.Generation, "generation", "", "directory of the components to run (default: the committed generation)")
+		c.AddCommand(sub)
 	}
 	c.AddCommand(cleanCommand(&o), versionCommand(manifestYAML))
+	return c
+}
+
+func checkCommand(o *app.Options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Prove that this program can supervise the device",
+		Long: `check reads the generation and the supervisor's records and changes nothing. The supervisor runs it before another
+program of its own takes over.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return app.Check(*o, c.OutOrStdout()) },
+	}
+}
+
+func guardCommand(o *app.Options) *cobra.Command {
+	var pid int
+	var startTime uint64
+	c := &cobra.Command{
+		Use:    "guard",
+		Short:  "Go back to this program when the one that replaced it fails (started by the supervisor)",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE:   func(*cobra.Command, []string) error { return app.Guard(*o, pid, startTime) },
+	}
+	c.Flags().IntVar(&pid, "pid", 0, "process of the supervisor")
+	c.Flags().Uint64Var(&startTime, "start-time", 0, "when it began, in clock ticks since boot")
 	return c
 }
 

@@ -4,7 +4,7 @@
 // Package exposure places the TCP sockets of components where the operator wants them. A manifest says where a socket
 // listens by default; `ashlar init` writes what differs on this device.
 //
-// It reads one file and changes the generation in memory; it is called before anything runs.
+// It reads one file and changes manifests in memory; it is called before their components run.
 package exposure
 
 import (
@@ -18,16 +18,16 @@ import (
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/generation"
 )
 
-// Place gives each TCP socket of the generation the address that the file has for its name. A file that is not there, or
+// Place gives each TCP socket of the components the address that the file has for its name. A file that is not there, or
 // has none, changes nothing. A file that does not parse, or an address that is none, is an error: a socket must
 // not be open to others than the operator said.
-func Place(file string, g *generation.Generation) error {
+func Place(file string, components ...generation.Component) error {
 	addresses, err := read(file)
 	if err != nil {
 		return err
 	}
-	for i := range g.Components {
-		sockets := g.Components[i].Manifest.Sockets
+	for _, c := range components {
+		sockets := c.Manifest.Sockets
 		for j := range sockets {
 			if address, ok := addresses[sockets[j].Name]; ok && sockets[j].TCP != "" {
 				sockets[j].TCP = address

@@ -41,7 +41,7 @@ func TestPlace(t *testing.T) {
 			}
 		}
 		g := device()
-		err := Place(file, g)
+		err := Place(file, g.Components...)
 		if c.wrong != "" {
 			if err == nil || !strings.Contains(err.Error(), c.wrong) {
 				t.Errorf("%s: got %v, want an error with %q", desc, err, c.wrong)

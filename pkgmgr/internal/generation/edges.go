@@ -61,6 +61,9 @@ func (e *edges) checkSockets() []error {
 	var faults []error
 	owner := map[string]string{"supervisor.fds.sock": e.self, "roster.json": e.self}
 	for _, name := range e.names {
+		owner[name+".life.a.sock"], owner[name+".life.b.sock"] = e.self, e.self
+	}
+	for _, name := range e.names {
 		for _, s := range e.members[name].Sockets {
 			address := s.Unix + s.TCP
 			if other, taken := owner[address]; taken {

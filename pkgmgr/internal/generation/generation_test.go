@@ -48,7 +48,7 @@ func load(t *testing.T, manifests map[string]string) (*generation.Generation, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	return generation.Load(dir, m)
+	return generation.Load(dir, m, nil)
 }
 
 func TestStartOrder(t *testing.T) {
@@ -100,7 +100,7 @@ func TestFaults(t *testing.T) {
 		want      string
 	}{
 		{"nothing", nil, "there is no component"},
-		{"other name", map[string]string{"b": head("a", "")}, `directory b holds the component "a"`},
+		{"other name", map[string]string{"b": head("a", "")}, `b holds the component "a"`},
 		{"no api", map[string]string{"a": strings.Replace(head("a", ""), "name: api", "name: other", 1)}, `want a unix socket named "api"`},
 		{"no program", map[string]string{"a": strings.Replace(head("a", ""), "bin/ad", "bin/none", 1)}, "no such file"},
 		{"itself", map[string]string{"a": head("a", "start: {after: [a]}\n")}, "a needs a"},
@@ -147,7 +147,7 @@ func TestProgramMustBeForAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := generation.Load(dir, m); err == nil || !strings.Contains(err.Error(), "every user may run") {
+	if _, err := generation.Load(dir, m, nil); err == nil || !strings.Contains(err.Error(), "every user may run") {
 		t.Errorf("got %v", err)
 	}
 }

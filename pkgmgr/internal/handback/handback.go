@@ -34,7 +34,7 @@ const (
 	maxConnections = 256
 )
 
-// Expected tells what the supervisor knows of a component.
+// Expected tells what the supervisor knows of one of a component's processes.
 type Expected struct {
 	PID     int
 	UID     uint32
@@ -45,8 +45,8 @@ type Expected struct {
 type Server struct {
 	// Path of the socket.
 	Path string
-	// Expect returns the running process of a component; ok is false when there is none.
-	Expect func(component string) (e Expected, ok bool)
+	// Expect returns a component's process by its number; ok is false when there is none such.
+	Expect func(component string, pid int) (e Expected, ok bool)
 	// Offer takes one socket; the descriptor is closed afterwards.
 	Offer func(component string, s manifest.Socket, fd int) error
 	Log   *slog.Logger
@@ -161,7 +161,7 @@ func (s *Server) authorise(conn *net.UnixConn, message fdpass.Return) (Expected,
 		return Expected{}, err
 	}
 	for deadline := time.Now().Add(recordLimit); ; time.Sleep(recordLimit / 20) {
-		e, ok := s.Expect(message.Component)
+		e, ok := s.Expect(message.Component, int(id.PID))
 		if ok && int(id.PID) == e.PID && id.UID == e.UID {
 			return e, nil
 		}

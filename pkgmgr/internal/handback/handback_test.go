@@ -33,7 +33,7 @@ func serve(t *testing.T, known handback.Expected) (path string, offered <-chan s
 	names := make(chan string, 16)
 	s := &handback.Server{
 		Path: filepath.Join(dir, "fds.sock"),
-		Expect: func(component string) (handback.Expected, bool) {
+		Expect: func(component string, _ int) (handback.Expected, bool) {
 			return known, component == "rib"
 		},
 		Offer: func(component string, s manifest.Socket, _ int) error {

@@ -1,8 +1,8 @@
 // Copyright The Ashlar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health asks a component how it is, over its own socket, and judges from the answers whether
-// the process is alive.
+// Package health talks to one process over its own socket: how it is, what it would write, and that it shall make
+// room for a successor. From the answers it judges whether the process is alive.
 package health
 
 import (

@@ -35,9 +35,10 @@ func (e Exit) String() string {
 	}
 }
 
-// collect reaps a child, or finds out what the kernel still knows of a process that was adopted.
-func collect(pid, pidfd int, child bool) Exit {
-	if child {
+// collect reaps a child, or finds out what the kernel still knows of a process that is nobody of ours. Whether it is a
+// child is asked of the kernel: one that was adopted is, when this program took the place of its parent's.
+func collect(pid, pidfd int) Exit {
+	if isChild(pidfd) {
 		var status unix.WaitStatus
 		for {
 			_, err := unix.Wait4(pid, &status, 0, nil)
@@ -56,4 +57,25 @@ func collect(pid, pidfd int, child bool) Exit {
 		return Exit{Known: true, Status: unix.WaitStatus(info.Exit_code)}
 	}
 	return Exit{}
+}
+
+// isChild looks at an ended process without reaping it, waitid(2).
+func isChild(pidfd int) bool {
+	for {
+		err := unix.Waitid(unix.P_PIDFD, pidfd, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return err == nil
+		}
+	}
+}
+
+// ReapOrphans takes leave of children that have ended and that nobody here knows, as those of the program whose place
+// this one took. It must be called before any child is watched.
+func ReapOrphans() {
+	for {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if err != unix.EINTR && (err != nil || pid <= 0) {
+			return
+		}
+	}
 }

@@ -30,7 +30,6 @@ type Process struct {
 	// StartTime is in clock ticks since boot, as field 22 of proc_pid_stat(5).
 	StartTime uint64
 
-	child bool
 	pidfd *os.File
 	done  chan struct{}
 	once  sync.Once
@@ -53,13 +52,13 @@ func Adopt(pid int, startTime uint64) (*Process, error) {
 		unix.Close(fd)
 		return nil, ErrGone
 	}
-	return newProcess(pid, startTime, fd, false), nil
+	return newProcess(pid, startTime, fd), nil
 }
 
 // newProcess takes ownership of a non-blocking pidfd and begins to watch it.
-func newProcess(pid int, startTime uint64, pidfd int, child bool) *Process {
+func newProcess(pid int, startTime uint64, pidfd int) *Process {
 	p := &Process{
-		PID: pid, StartTime: startTime, child: child,
+		PID: pid, StartTime: startTime,
 		pidfd: os.NewFile(uintptr(pidfd), "pidfd"),
 		done:  make(chan struct{}),
 	}
@@ -78,7 +77,7 @@ func (p *Process) watch() {
 		if !readable(fd) {
 			return false
 		}
-		p.exit = collect(p.PID, int(fd), p.child)
+		p.exit = collect(p.PID, int(fd))
 		ended = true
 		return true
 	})
@@ -98,9 +97,6 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Exit says how the process ended. It must not be called before Done is closed.
 func (p *Process) Exit() Exit { return p.exit }
-
-// Child reports whether this supervisor started the process.
-func (p *Process) Child() bool { return p.child }
 
 // Signal sends a signal. It is no error when the process has ended.
 func (p *Process) Signal(sig unix.Signal) error {

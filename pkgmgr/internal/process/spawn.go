@@ -150,5 +150,5 @@ func own(pid, pidfd int) (*Process, error) {
 		unix.Wait4(pid, nil, 0, nil)
 		return nil, err
 	}
-	return newProcess(pid, st.startTime, pidfd, true), nil
+	return newProcess(pid, st.startTime, pidfd), nil
 }

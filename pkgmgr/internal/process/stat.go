@@ -51,6 +51,15 @@ func parseStat(b []byte) (stat, error) {
 	return stat{state: fields[0][0], startTime: start, exitCode: uint32(code)}, err
 }
 
+// StartTime returns when a process began, in clock ticks since boot. Executing another program does not change it.
+func StartTime(pid int) (uint64, error) {
+	s, err := readStat(pid)
+	if err != nil {
+		return 0, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return s.startTime, nil
+}
+
 // Resident returns the process's resident set in bytes, 0 when it has ended.
 func Resident(pid int) uint64 {
 	_, resident, _ := pages(pid)

@@ -41,7 +41,7 @@ func (l *lifecycle) Describe(context.Context, *lifecyclev1.DescribeRequest) (*li
 // Health is ready when every component is: a supervisor's work is that the device runs.
 func (l *lifecycle) Health(context.Context, *lifecyclev1.HealthRequest) (*lifecyclev1.HealthResponse, error) {
 	for _, c := range l.Tree.Status().List() {
-		if c.Phase == table.Ready {
+		if c.Phase == table.Ready || c.Absent {
 			continue
 		}
 		reason := c.Name + " is " + c.Phase.String()

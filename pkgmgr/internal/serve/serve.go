@@ -42,11 +42,24 @@ type Config struct {
 	Layout   layout.Layout
 	Manifest *manifest.Manifest
 	Started  time.Time
+	// Digest is that of the supervisor's own package, "" when it runs from none.
+	Digest string
+	// Self upgrades the supervisor itself.
+	Self Self
 	// Stop begins the orderly stop of the device.
 	Stop func()
 	Log  *slog.Logger
 	// Count counts and times calls.
 	Count *grpcprom.ServerMetrics
+}
+
+// Self is the supervisor's own upgrade.
+type Self interface {
+	Stage(ctx context.Context, tree string, limit time.Duration) (version, digest string, err error)
+	// Cutover has the staged program take over once the answer is sent.
+	Cutover(digest string) (unchanged bool, err error)
+	Discard()
+	Confirm() error
 }
 
 // New returns a server that refuses callers whose user has no edge in the roster; root may call all.
@@ -76,6 +89,7 @@ func (s *supervisor) List(context.Context, *supervisorv1.ListRequest) (*supervis
 	out := &supervisorv1.ListResponse{
 		SupervisorStarted: timestamppb.New(s.Started),
 		SupervisorVersion: s.Manifest.Version,
+		SupervisorDigest:  s.Digest,
 	}
 	for _, c := range s.Tree.Status().List() {
 		out.Components = append(out.Components, message(c))
@@ -134,7 +148,13 @@ func failure(err error) error {
 		return status.Error(codes.NotFound, err.Error())
 	case errors.Is(err, tree.ErrStopped):
 		return status.Error(codes.Unavailable, err.Error())
-	case errors.Is(err, tree.ErrNotReady):
+	case errors.Is(err, tree.ErrBadTree):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, tree.ErrSilent):
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	case errors.Is(err, tree.ErrUnfit), errors.Is(err, tree.ErrNothingStaged), errors.Is(err, tree.ErrRequired):
+		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.Is(err, tree.ErrNotReady), errors.Is(err, tree.ErrHandover):
 		return status.Error(codes.Aborted, err.Error())
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
@@ -159,6 +179,8 @@ func message(c table.Component) *supervisorv1.ComponentStatus {
 		LastCause: supervisorv1.Cause(c.LastCause), LastExit: c.LastExit,
 		FencingToken: c.Token, Adopted: c.Adopted,
 	}
+	out.Digest, out.Tree, out.Draining = c.Digest, c.Tree, int32(c.Draining)
+	out.Candidate, out.Trial, out.Reversal = candidate(c.Candidate), trial(c.Trial), reversal(c.Reversal)
 	if c.PID != 0 {
 		out.MemoryBytes = process.Resident(c.PID)
 		out.Started = timestamppb.New(c.Started)

@@ -27,7 +27,8 @@ import (
 // ErrClosed is returned after Close.
 var ErrClosed = errors.New("the sockets are closed")
 
-// Set is the collection. Sockets are known by component and name.
+// Set is the collection. Sockets are known by component, name and address, so that two versions of a component may
+// listen on different ones side by side.
 type Set struct {
 	dir string
 
@@ -38,7 +39,9 @@ type Set struct {
 	changed chan struct{}
 }
 
-type key struct{ component, name string }
+type key struct{ component, name, address string }
+
+func keyOf(component string, s manifest.Socket) key { return key{component, s.Name, s.Unix + s.TCP} }
 
 type held struct {
 	fd     int
@@ -59,12 +62,8 @@ func (s *Set) Ensure(ctx context.Context, component string, sockets []manifest.S
 	}
 	fds := make([]int, 0, len(sockets))
 	for _, want := range sockets {
-		k := key{component, want.Name}
+		k := keyOf(component, want)
 		h, ok := s.held[k]
-		if ok && !matches(h.fd, s.dir, want) { // the manifest has changed
-			s.drop(k)
-			ok = false
-		}
 		if !ok {
 			fd, err := bind(ctx, s.dir, want)
 			if err != nil {
@@ -86,7 +85,7 @@ func (s *Set) Offer(component string, want manifest.Socket, fd int) error {
 	if s.closed {
 		return ErrClosed
 	}
-	if _, ok := s.held[key{component, want.Name}]; ok {
+	if _, ok := s.held[keyOf(component, want)]; ok {
 		return nil
 	}
 	if !matches(fd, s.dir, want) {
@@ -96,7 +95,7 @@ func (s *Set) Offer(component string, want manifest.Socket, fd int) error {
 	if err != nil {
 		return err
 	}
-	s.add(key{component, want.Name}, held{fd: own, socket: want})
+	s.add(keyOf(component, want), held{fd: own, socket: want})
 	return nil
 }
 
@@ -140,7 +139,7 @@ func (s *Set) Missing(component string, sockets []manifest.Socket) []manifest.So
 func (s *Set) missing(component string, sockets []manifest.Socket) []manifest.Socket {
 	var out []manifest.Socket
 	for _, want := range sockets {
-		if _, ok := s.held[key{component, want.Name}]; !ok {
+		if _, ok := s.held[keyOf(component, want)]; !ok {
 			out = append(out, want)
 		}
 	}
@@ -173,6 +172,50 @@ func (s *Set) add(k key, h held) {
 func (s *Set) drop(k key) {
 	unix.Close(s.held[k].fd)
 	delete(s.held, k)
+}
+
+// Held is one socket of the set.
+type Held struct {
+	Component string
+	Socket    manifest.Socket
+	FD        int
+}
+
+// Held lists all sockets. The descriptors stay the set's own.
+func (s *Set) Held() []Held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Held
+	for k, h := range s.held {
+		out = append(out, Held{Component: k.component, Socket: h.socket, FD: h.fd})
+	}
+	return out
+}
+
+// Inherit takes a socket that the program before this one held. The descriptor becomes the set's own.
+func (s *Set) Inherit(h Held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.add(keyOf(h.Component, h.Socket), held{fd: h.FD, socket: h.Socket})
+}
+
+// Retain closes those of the component's sockets that are not among the ones to keep, and removes their files.
+func (s *Set) Retain(component string, keep []manifest.Socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := map[key]bool{}
+	for _, k := range keep {
+		kept[keyOf(component, k)] = true
+	}
+	for k, h := range s.held {
+		if k.component != component || kept[k] {
+			continue
+		}
+		if h.socket.Unix != "" {
+			os.Remove(filepath.Join(s.dir, h.socket.Unix))
+		}
+		s.drop(k)
+	}
 }
 
 // Close closes every socket. With unlink, the files of unix sockets are removed too, as after the components

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	lifecyclev1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/lifecycle/v1"
 )
 
 // Phase is where a component is in its life. The numbers are those of ashlar.supervisor.v1.Phase.
@@ -69,6 +71,40 @@ type Component struct {
 	Adopted    bool
 	// NextStart is set in Backoff.
 	NextStart time.Time
+
+	// Digest is that of the package that runs from Tree, "" when it is of none.
+	Digest, Tree string
+	// What these refer to is replaced and never changed; nil where there is none.
+	Candidate *Candidate
+	Trial     *Trial
+	Reversal  *Reversal
+	// Draining is the process of the version before, 0 when it has ended.
+	Draining int
+	// Absent: only a candidate is there, the component is not one of the running set yet.
+	Absent bool
+}
+
+// Candidate is a version beside the running one.
+type Candidate struct {
+	Version, Digest string
+	PID             int
+	Started         time.Time
+	// Ended says how the process ended, "" while it runs.
+	Ended string
+	// Provides is what it says that it serves.
+	Provides []*lifecyclev1.Contract
+}
+
+// Trial is the time until the running version is confirmed.
+type Trial struct {
+	PreviousVersion, PreviousDigest string
+	Since                           time.Time
+}
+
+// Reversal is a return to an earlier version that the supervisor made by itself.
+type Reversal struct {
+	FromVersion, FromDigest, ToVersion, Reason string
+	At                                         time.Time
 }
 
 // Table holds the components in start order.
@@ -77,11 +113,13 @@ type Table struct {
 	order    []string
 	rows     map[string]*Component
 	watchers map[*Watcher]struct{}
+	// gone are the last states of components that were removed, for the watchers that have yet to see them.
+	gone map[string]Component
 }
 
 // New returns a table of the components, in the order given.
 func New(components []Component) *Table {
-	t := &Table{rows: map[string]*Component{}, watchers: map[*Watcher]struct{}{}}
+	t := &Table{rows: map[string]*Component{}, watchers: map[*Watcher]struct{}{}, gone: map[string]Component{}}
 	for _, c := range components {
 		t.order = append(t.order, c.Name)
 		t.rows[c.Name] = &c
@@ -102,6 +140,39 @@ func (t *Table) Update(name string, fn func(*Component)) {
 	if *r == before {
 		return
 	}
+	for w := range t.watchers {
+		w.mark(name)
+	}
+}
+
+// Add puts a component at the end of the table.
+func (t *Table) Add(c Component) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.rows[c.Name]; ok {
+		return
+	}
+	delete(t.gone, c.Name)
+	t.order = append(t.order, c.Name)
+	t.rows[c.Name] = &c
+	for w := range t.watchers {
+		w.mark(c.Name)
+	}
+}
+
+// Remove takes a component off the table. Its last state is told as Stopped.
+func (t *Table) Remove(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.rows[name]
+	if !ok {
+		return
+	}
+	last := *r
+	last.Phase, last.Reason, last.PID, last.Candidate = Stopped, "removed", 0, nil
+	t.gone[name] = last
+	delete(t.rows, name)
+	t.order = slices.DeleteFunc(t.order, func(n string) bool { return n == name })
 	for w := range t.watchers {
 		w.mark(name)
 	}
@@ -180,7 +251,11 @@ func (w *Watcher) take() []Component {
 	defer w.table.mu.Unlock()
 	var out []Component
 	for _, name := range w.dirty {
-		out = append(out, *w.table.rows[name])
+		if r, ok := w.table.rows[name]; ok {
+			out = append(out, *r)
+		} else {
+			out = append(out, w.table.gone[name])
+		}
 	}
 	w.dirty = nil
 	return out

@@ -4,7 +4,6 @@
 package tree
 
 import (
-	"context"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,11 +24,8 @@ const (
 // drain asks the process to end and waits for it, no longer than the manifest allows.
 func (n *node) drain(s *session) {
 	n.update(func(c *status.Component) { c.Phase, c.Reason = status.Stopping, "draining" })
-	limit := time.Duration(n.c.Manifest.Drain)
-	if err := n.callDrain(s, limit); err != nil {
-		n.log.Warn("drain was not accepted, sending SIGTERM", "error", err)
-		s.process.Signal(unix.SIGTERM)
-	}
+	limit := time.Duration(s.c.Manifest.Drain)
+	n.askToEnd(s, limit)
 	t := time.NewTimer(limit + drainGrace)
 	defer t.Stop()
 	select {
@@ -40,17 +36,14 @@ func (n *node) drain(s *session) {
 	}
 }
 
-func (n *node) callDrain(s *session, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainCall)
+// askToEnd has the process begin to drain.
+func (n *node) askToEnd(s *session, limit time.Duration) {
+	ctx, cancel := s.within(min(limit, drainCall))
 	defer cancel()
-	go func() {
-		select {
-		case <-s.process.Done():
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return s.client.Drain(ctx, limit)
+	if err := s.client.Drain(ctx, limit); err != nil && !s.ended() {
+		n.log.Warn("drain was not accepted, sending SIGTERM", "error", err)
+		s.process.Signal(unix.SIGTERM)
+	}
 }
 
 // kill ends the process and waits until it is gone. A process stuck in the kernel is waited for as long
@@ -66,17 +59,12 @@ func (n *node) kill(s *session) {
 	}
 }
 
-// settle notes the end of a process, ends what it may have left in its control group and lets go of both.
+// settle notes the end of the running process and disposes of it.
 func (n *node) settle(s *session, cause status.Cause, crashed bool) children.Child {
 	exit, reason := s.process.Exit().String(), n.obituary(s)
-	if s.group != nil {
-		if err := s.group.Kill(killLimit); err != nil {
-			n.log.Error("processes are left", "error", err)
-		}
-	}
-	s.release()
+	n.dispose(s)
 	r := n.record(func(c *children.Child) {
-		c.PID, c.StartTime = 0, 0
+		c.PID, c.StartTime, c.Moving = 0, 0, false
 		c.LastCause, c.LastExit = int32(cause), exit
 		if crashed {
 			c.Crashes++
@@ -93,13 +81,23 @@ func (n *node) settle(s *session, cause status.Cause, crashed bool) children.Chi
 	return r
 }
 
+// dispose ends what an ended process may have left in its control group and lets go of both.
+func (n *node) dispose(s *session) {
+	if s.group != nil {
+		if err := s.group.Kill(killLimit); err != nil {
+			n.log.Error("processes are left", "error", err)
+		}
+	}
+	s.release()
+}
+
 // obituary says how a process ended, and its last words when it did so by itself.
 func (n *node) obituary(s *session) string {
 	text := "ended: " + s.process.Exit().String()
 	if s.process.Exit().Signaled(unix.SIGKILL) {
 		return text
 	}
-	if words := logs.LastWords(n.tree.cfg.Layout.LogFile(n.c.Name()), s.logged); words != "" {
+	if words := logs.LastWords(n.tree.cfg.Layout.LogFile(n.name), s.logged); words != "" {
 		text += ": " + words
 	}
 	return text
@@ -123,8 +121,33 @@ func (n *node) bury(s *session, v verdict) time.Duration {
 	pause := n.nextPause(s, foreign)
 	n.log.Warn("died", "exit", r.LastExit, "hung", v == hung, "out_of_memory", cause == status.OutOfMemory, "crashes", r.Crashes, "next_start_in", pause.String())
 	n.answer(ErrNotReady)
-	n.restartOthers()
+	n.restartOthers(s)
+	if row, ok := n.tree.table.Get(n.name); ok && n.reverse(row.Reason) {
+		return 0
+	}
 	return pause
+}
+
+// endOthers ends the processes beside the running one, or lets go of them when the device goes on without this supervisor:
+// the next one ends what has no token.
+func (n *node) endOthers(v verdict) {
+	for _, s := range []*session{n.candidate, n.draining} {
+		switch {
+		case s == nil:
+		case v == leave:
+			s.release()
+		default:
+			n.kill(s)
+			n.dispose(s)
+		}
+	}
+	if v == leave || n.candidate == nil && n.draining == nil {
+		return
+	}
+	n.verdict(n.candidate, ErrStopped)
+	n.candidate, n.draining = nil, nil
+	n.record(func(c *children.Child) { c.Candidate, c.Draining = nil, nil })
+	n.update(func(c *status.Component) { c.Candidate, c.Draining = nil, 0 })
 }
 
 // nextPause asks the backoff; s is nil when no process came to be.
@@ -137,10 +160,10 @@ func (n *node) nextPause(s *session, foreign bool) time.Duration {
 }
 
 // restartOthers restarts the components that the manifest ties to this one.
-func (n *node) restartOthers() {
-	for _, name := range n.c.Manifest.Restart.RestForOne {
-		other, ok := n.tree.byName[name]
-		if !ok || other == n {
+func (n *node) restartOthers(s *session) {
+	for _, name := range s.c.Manifest.Restart.RestForOne {
+		other := n.tree.node(name)
+		if other == nil || other == n {
 			continue
 		}
 		select {

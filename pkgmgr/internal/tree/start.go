@@ -15,6 +15,7 @@ import (
 
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/cgroup"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/children"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/generation"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/health"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/logs"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/pins"
@@ -29,22 +30,22 @@ const EnvComponent = "ASHLAR_COMPONENT"
 // killLimit is how long a process may take to vanish after SIGKILL.
 const killLimit = 10 * time.Second
 
-// start starts the component's process. Without a session, the verdict says what to do instead; after a
-// failed start it is proceed, once the backoff is over.
-func (n *node) start(ctx context.Context) (*session, verdict) {
+// start starts the component's process. It returns proceed when it runs, and also after a failed start, once the
+// backoff is over.
+func (n *node) start(ctx context.Context) verdict {
 	select {
 	case <-n.stop:
-		return nil, halt
+		return halt
 	case <-ctx.Done():
-		return nil, leave
+		return leave
 	default:
 	}
 	n.update(func(c *status.Component) {
 		c.Phase, c.Reason, c.NextStart, c.Adopted = status.Starting, "", time.Time{}, false
 	})
-	s, err := n.launch(ctx)
+	err := n.launch(ctx)
 	if err == nil {
-		return s, proceed
+		return proceed
 	}
 	n.log.Error("start failed", "error", err)
 	n.answer(err)
@@ -55,58 +56,73 @@ func (n *node) start(ctx context.Context) (*session, verdict) {
 	n.update(func(c *status.Component) {
 		c.Reason, c.Crashes, c.LastExit, c.LastCause = err.Error(), r.Crashes, r.LastExit, status.Crash
 	})
-	return nil, n.pause(ctx, n.nextPause(nil, false))
+	if n.reverse("it could not be started: " + err.Error()) {
+		return proceed
+	}
+	return n.pause(ctx, n.nextPause(nil, false))
 }
 
-// launch does the work of a start. The old process is dead by now, so the token may move.
-func (n *node) launch(ctx context.Context) (*session, error) {
-	if err := n.sweepStrays(); err != nil {
-		return nil, err
+// launch starts a process that gets a token. The old one is dead by now, so the token may move.
+func (n *node) launch(ctx context.Context) error {
+	token, err := n.tree.cfg.Tokens.Next()
+	if err != nil {
+		return err
 	}
-	fds, err := n.tree.cfg.Sockets.Ensure(ctx, n.c.Name(), n.c.Manifest.Sockets)
+	s, err := n.spawn(ctx, n.c, n.freeSlot())
+	if err != nil {
+		return err
+	}
+	s.token, n.running = token, s
+	n.started(s)
+	return nil
+}
+
+// spawn starts a process of a version in a slot. It has no token yet.
+func (n *node) spawn(ctx context.Context, c generation.Component, at slot) (*session, error) {
+	fds, err := n.tree.cfg.Sockets.Ensure(ctx, n.name, socketsOf(c, at))
 	if err != nil {
 		return nil, err
 	}
-	if err := n.prepareFiles(); err != nil {
+	if err := n.prepareFiles(c); err != nil {
 		return nil, err
 	}
-	capabilities, err := process.Capabilities(n.c.Manifest.Capabilities)
+	capabilities, err := process.Capabilities(c.Manifest.Capabilities)
 	if err != nil {
 		return nil, err
 	}
-	output, err := logs.Open(n.tree.cfg.Layout.LogFile(n.c.Name()))
+	output, err := logs.Open(n.tree.cfg.Layout.LogFile(n.name))
 	if err != nil {
 		return nil, err
 	}
 	defer output.Close()
 	logged := n.logSize()
-	token, err := n.tree.cfg.Tokens.Next()
+	client, err := n.dial(at)
 	if err != nil {
 		return nil, err
 	}
-	client, err := health.Dial(n.tree.cfg.Layout.Socket(n.c.API().Unix))
-	if err != nil {
-		return nil, err
-	}
-	s := &session{client: client, token: token, started: time.Now(), logged: logged, changed: time.Now(), judge: n.newJudge()}
+	s := &session{c: c, slot: at, client: client, started: time.Now(), logged: logged, changed: time.Now(), judge: newJudge(c)}
 	n.enterGroup(s)
-	command := n.c.Manifest.Run.Command
+	command := c.Manifest.Run.Command
 	s.process, err = process.Start(process.Spec{
-		Path: n.c.Program(), Name: command[0], Args: command[1:],
-		Env: n.environment(), Dir: n.tree.cfg.Layout.ComponentState(n.c.Name()),
+		Path: c.Program(), Name: command[0], Args: command[1:],
+		Env: n.environment(s), Dir: n.tree.cfg.Layout.ComponentState(n.name),
 		Output: output, Descriptors: fds, UID: n.uid, Capabilities: capabilities, Group: groupOf(s),
 	})
 	if err != nil {
 		s.client.Close()
 		return nil, err
 	}
-	n.started(s)
 	return s, nil
+}
+
+// dial returns a client for the process in a slot.
+func (n *node) dial(at slot) (*health.Client, error) {
+	return health.Dial(n.tree.cfg.Layout.Socket(at.socket(n.name).Unix))
 }
 
 // logSize is how long the component's log is, in bytes.
 func (n *node) logSize() int64 {
-	info, err := os.Stat(n.tree.cfg.Layout.LogFile(n.c.Name()))
+	info, err := os.Stat(n.tree.cfg.Layout.LogFile(n.name))
 	if err != nil {
 		return 0
 	}
@@ -127,44 +143,32 @@ func (n *node) started(s *session) {
 		if c.LastCause == 0 {
 			c.LastCause = int32(status.Boot)
 		}
-		c.PID, c.StartTime, c.Token = s.process.PID, s.process.StartTime, s.token
-		c.Tree, c.Version = n.c.Tree, n.c.Manifest.Version
-		c.Started, c.ReadyAfter = s.started, 0
+		c.Process, c.ReadyAfter, c.Moving = s.record(), 0, false
 	})
-	n.update(func(c *status.Component) {
-		c.PID, c.Started, c.ReadyAfter, c.Token = r.PID, r.Started, 0, r.Token
-		c.Version, c.Restarts, c.LastCause = r.Version, r.Restarts, status.Cause(r.LastCause)
-	})
+	n.showRunning(s, r)
 	n.log.Info("started", "pid", r.PID, "token", r.Token, "child_version", r.Version)
 }
 
-// sweepStrays ends processes of this component that no record knows: a supervisor that was killed
-// between starting and recording leaves one. It never had a token.
-func (n *node) sweepStrays() error {
-	if n.swept {
-		return nil
-	}
-	strays, err := process.FindByEnvironment(layout.EnvRoot+"="+n.tree.cfg.Layout.Root, EnvComponent+"="+n.c.Name())
-	if err != nil {
-		return err
-	}
-	for _, p := range strays {
-		n.log.Warn("ending a process that no record knows", "pid", p.PID)
-	}
-	if err := process.KillAll(strays, killLimit); err != nil {
-		return err
-	}
-	n.swept = true
-	return nil
+// showRunning puts a process into the component's row.
+func (n *node) showRunning(s *session, r children.Child) {
+	m := s.c.Manifest
+	n.update(func(c *status.Component) {
+		c.PID, c.Started, c.ReadyAfter, c.Token, c.Adopted = r.PID, r.Started, r.ReadyAfter, r.Token, s.adopted
+		c.Version, c.Daemon, c.Summary, c.Digest, c.Tree = m.Version, m.Daemon, m.Summary, s.c.Digest(), s.c.Tree
+		c.Restarts, c.LastCause, c.LastExit = r.Restarts, status.Cause(r.LastCause), r.LastExit
+		c.Trial, c.Reversal = trialStatus(r.Trial), reversalStatus(r.Reversal)
+		c.NextStart, c.Absent = time.Time{}, false
+	})
+	n.show()
 }
 
 // prepareFiles makes what the component needs to own.
-func (n *node) prepareFiles() error {
+func (n *node) prepareFiles(of generation.Component) error {
 	l := n.tree.cfg.Layout
-	if err := ownTree(l.ComponentState(n.c.Name()), n.uid); err != nil {
+	if err := ownTree(l.ComponentState(n.name), n.uid); err != nil {
 		return err
 	}
-	for _, c := range n.c.Manifest.Capabilities {
+	for _, c := range of.Manifest.Capabilities {
 		if c == "CAP_BPF" {
 			return pins.Prepare(l.PinDir(), n.uid)
 		}
@@ -193,14 +197,14 @@ func ownTree(dir string, uid uint32) error {
 	})
 }
 
-// enterGroup opens the component's control group. A host without one still runs the component.
+// enterGroup opens the slot's control group. A host without one still runs the component.
 func (n *node) enterGroup(s *session) {
-	g, err := n.tree.cfg.Groups.Group(n.c.Name())
+	g, err := n.tree.cfg.Groups.Group(s.slot.group(n.name))
 	if err != nil {
 		n.log.Warn("runs without a control group", "error", err)
 		return
 	}
-	r := n.c.Manifest.Resources
+	r := s.c.Manifest.Resources
 	limits := cgroup.Limits{MemoryBytes: uint64(r.Memory), Tasks: r.PIDs, CPUShares: r.CPUShares}
 	if err := g.Limit(limits); err != nil {
 		n.log.Warn("limits are not all in force", "error", err)
@@ -209,16 +213,16 @@ func (n *node) enterGroup(s *session) {
 }
 
 // environment is all that the process gets to know from outside.
-func (n *node) environment() []string {
+func (n *node) environment(of *session) []string {
 	var names []string
-	for _, s := range n.c.Manifest.Sockets {
+	for _, s := range socketsOf(of.c, of.slot) {
 		names = append(names, s.Name)
 	}
-	state := n.tree.cfg.Layout.ComponentState(n.c.Name())
+	state := n.tree.cfg.Layout.ComponentState(n.name)
 	env := []string{
 		layout.EnvRoot + "=" + n.tree.cfg.Layout.Root,
-		"ASHLAR_TREE=" + n.c.Tree,
-		EnvComponent + "=" + n.c.Name(),
+		"ASHLAR_TREE=" + of.c.Tree,
+		EnvComponent + "=" + n.name,
 		fmt.Sprintf("LISTEN_FDS=%d", len(names)),
 		"LISTEN_FDNAMES=" + strings.Join(names, ":"),
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
@@ -230,7 +234,7 @@ func (n *node) environment() []string {
 			env = append(env, e)
 		}
 	}
-	for k, v := range n.c.Manifest.Run.Environment {
+	for k, v := range of.c.Manifest.Run.Environment {
 		env = append(env, k+"="+v)
 	}
 	return env

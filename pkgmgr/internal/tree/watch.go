@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/children"
+	"github.com/ashlar-nos/ashlar/pkgmgr/internal/generation"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/health"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/status"
 )
@@ -20,18 +21,19 @@ const quickest = 5 * time.Millisecond
 type answer struct {
 	call      uint64
 	readiness health.Readiness
-	activated bool
-	err       error
+	// thawed, activated: the process has taken these.
+	thawed, activated bool
+	err               error
 }
 
-func (n *node) newJudge() health.Judge {
-	h := n.c.Manifest.Health
+func newJudge(c generation.Component) health.Judge {
+	h := c.Manifest.Health
 	return health.Judge{Timeout: time.Duration(h.Timeout), Failures: h.Failures}
 }
 
 // most is how many questions may be open at once.
-func (n *node) most() int {
-	h := n.c.Manifest.Health
+func (s *session) most() int {
+	h := s.c.Manifest.Health
 	return h.Failures + int(h.Timeout/max(h.Interval, 1)) + 1
 }
 
@@ -39,7 +41,7 @@ func (n *node) most() int {
 func (n *node) watch(ctx context.Context, s *session) verdict {
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answers := make(chan answer, n.most())
+	answers := make(chan answer, s.most())
 	next := time.NewTimer(0)
 	defer next.Stop()
 	due := time.Now()
@@ -57,6 +59,10 @@ func (n *node) watch(ctx context.Context, s *session) verdict {
 			n.countRestart()
 			s.ending = o.cause
 			return again
+		case work := <-n.calls:
+			if v := work(ctx); v != stay {
+				return v
+			}
 		case a := <-answers:
 			due = n.hear(s, a, due)
 			next.Reset(time.Until(due))
@@ -72,7 +78,7 @@ func (n *node) watch(ctx context.Context, s *session) verdict {
 
 // ask puts one question, unless too many are open, and returns when the next is due.
 func (n *node) ask(ctx context.Context, s *session, due time.Time, answers chan<- answer) time.Time {
-	h, now := n.c.Manifest.Health, time.Now()
+	h, now := s.c.Manifest.Health, time.Now()
 	if now.Sub(due) > time.Duration(h.Timeout)/2 {
 		// This process itself was not running, so silence says nothing about the other one.
 		s.judge.Forgive()
@@ -81,32 +87,51 @@ func (n *node) ask(ctx context.Context, s *session, due time.Time, answers chan<
 	if !s.answered {
 		limit = time.Duration(h.Start)
 	}
-	if s.answered && s.judge.Waiting() < n.most() || s.judge.Waiting() == 0 {
-		call, activate := s.judge.Call(now), !s.activated
-		go func() { answers <- question(ctx, s, call, activate, limit) }()
+	if s.answered && s.judge.Waiting() < s.most() || s.judge.Waiting() == 0 {
+		q := question{client: s.client, call: s.judge.Call(now), limit: limit, thaw: s.thaw}
+		if !s.activated {
+			q.token = s.token
+		}
+		go func() { answers <- q.ask(ctx) }()
 	}
 	return now.Add(time.Duration(h.Interval))
 }
 
-// question asks once, and first hands over the token if the process does not have it. It runs outside the
-// node's goroutine and reads only what never changes in a session.
-func question(ctx context.Context, s *session, call uint64, activate bool, limit time.Duration) answer {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// question is what is asked at once.
+type question struct {
+	client *health.Client
+	call   uint64
+	limit  time.Duration
+	// token is handed over first, unless it is 0; thaw takes a freeze back before that.
+	token uint64
+	thaw  bool
+}
+
+// ask puts the question. It runs outside the node's goroutine.
+func (q question) ask(ctx context.Context) answer {
+	ctx, cancel := context.WithTimeout(ctx, q.limit)
 	defer cancel()
-	a := answer{call: call}
-	if activate {
-		if a.err = s.client.Activate(ctx, s.token); a.err != nil {
+	a := answer{call: q.call}
+	if q.thaw {
+		if a.err = q.client.Unfreeze(ctx); a.err != nil {
+			return a
+		}
+		a.thawed = true
+	}
+	if q.token != 0 {
+		if a.err = q.client.Activate(ctx, q.token); a.err != nil {
 			return a
 		}
 		a.activated = true
 	}
-	a.readiness, a.err = s.client.Health(ctx)
+	a.readiness, a.err = q.client.Health(ctx)
 	return a
 }
 
 // hear takes an answer in and returns when the next question is due.
 func (n *node) hear(s *session, a answer, due time.Time) time.Time {
 	s.activated = s.activated || a.activated
+	s.thaw = s.thaw && !a.thawed
 	s.judge.Answer(a.call, a.err == nil)
 	if a.err != nil {
 		n.update(func(c *status.Component) { c.Reason = a.err.Error() })
@@ -122,7 +147,7 @@ func (n *node) hear(s *session, a answer, due time.Time) time.Time {
 		return due
 	}
 	n.noteUnready(s, a.readiness.Reason)
-	pause := max(quickest, min(now.Sub(s.changed)/8, time.Duration(n.c.Manifest.Health.Interval)))
+	pause := max(quickest, min(now.Sub(s.changed)/8, time.Duration(s.c.Manifest.Health.Interval)))
 	return now.Add(pause)
 }
 
@@ -151,7 +176,7 @@ func (n *node) noteUnready(s *session, reason string) {
 func (n *node) isHung(s *session) bool {
 	now := time.Now()
 	if !s.answered {
-		return now.Sub(s.started) >= time.Duration(n.c.Manifest.Health.Start)
+		return now.Sub(s.started) >= time.Duration(s.c.Manifest.Health.Start)
 	}
 	return s.judge.Hung(now)
 }
