@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/ashlar-nos/ashlar/services/kit/meter"
 )
 
 const (
@@ -22,6 +22,7 @@ const (
 // exposition answers Prometheus on the metrics socket, if the manifest has one. Its user locks.
 type exposition struct {
 	rt      *Runtime
+	handler *meter.Handler
 	current *scrapes
 }
 
@@ -31,7 +32,9 @@ type scrapes struct {
 	gate   *gate
 }
 
-func newExposition(rt *Runtime) *exposition { return &exposition{rt: rt} }
+func newExposition(rt *Runtime) *exposition {
+	return &exposition{rt: rt, handler: meter.New(rt.Metrics, rt.started)}
+}
 
 func (e *exposition) resume() error {
 	if e.current != nil || !e.rt.has(socketMetrics) {
@@ -42,7 +45,7 @@ func (e *exposition) resume() error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(e.rt.Metrics, promhttp.HandlerOpts{Registry: e.rt.Metrics}))
+	mux.Handle("GET /metrics", e.handler)
 	s := &scrapes{
 		server: &http.Server{Handler: mux, ReadTimeout: scrapeLimit, WriteTimeout: scrapeLimit, MaxHeaderBytes: 8 << 10},
 		gate:   newGate(l, nothing),

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
 	"github.com/ashlar-nos/ashlar/services/kit/layout"
@@ -81,10 +80,6 @@ func newRuntime(m *manifest.Manifest, env environment, logs io.Writer) *Runtime 
 	}
 	rt.rpc = newRPCMetrics(rt.Metrics)
 	rt.stage = newStage(rt)
-	rt.Metrics.MustRegister(
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
 	return rt
 }
 

@@ -208,12 +208,20 @@ func edgeRow(e edgeInfo, why string) []render.Cell {
 		render.Text(e.ProviderVersion), render.Text(level), {Text: result, Mood: mood}, render.Text(why)}
 }
 
-// whyNot is the reason that names an edge.
+// whyNot is the reason that names an edge, or one that holds for the contract whoever provides it.
 func whyNot(e edgeInfo, reasons []reasonInfo) string {
+	general := ""
 	for _, r := range reasons {
-		if r.Edge != nil && r.Edge.Consumer == e.Consumer && r.Edge.Contract == e.Contract && r.Edge.Provider == e.Provider {
-			return strings.ReplaceAll(r.Text, "\n", " ")
+		if r.Edge == nil || r.Edge.Consumer != e.Consumer || r.Edge.Contract != e.Contract {
+			continue
+		}
+		text := strings.ReplaceAll(r.Text, "\n", " ")
+		if r.Edge.Provider == e.Provider {
+			return text
+		}
+		if e.Result == "missing" && !strings.Contains(text, r.Edge.Provider) {
+			general = text
 		}
 	}
-	return ""
+	return general
 }

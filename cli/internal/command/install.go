@@ -163,21 +163,30 @@ func (s situation) left() string {
 
 // words say what runs, and what to type next.
 func (s situation) words() string {
+	text, more := s.standing()
+	if !more {
+		text += "; see `ashlar show install`"
+	}
+	return text
+}
+
+// standing says what runs, and what to type where something is to be done: then more is set.
+func (s situation) standing() (text string, more bool) {
 	if op := s.running(); op != nil {
-		return fmt.Sprintf("operation %d (%s) is under way: follow it with `ashlar show install`, end it with `ashlar install abort`", op.GetId(), op.GetKind())
+		return fmt.Sprintf("operation %d (%s) is under way: follow it with `ashlar show install`, end it with `ashlar install abort`", op.GetId(), op.GetKind()), true
 	}
 	if left := s.left(); left != "" {
 		return fmt.Sprintf("%s runs and is not committed; it is taken back in %s: `ashlar install commit` keeps it, `ashlar install abort` takes it back now",
-			strings.Join(s.uncommitted(), ", "), left)
+			strings.Join(s.uncommitted(), ", "), left), true
 	}
 	if s.resp.GetCommittedGeneration() == 0 {
-		return "the device was not installed from packages: stop it, then `pkgmgrd bootstrap --root ROOT --repository DIRECTORY`"
+		return "the device was not installed from packages: stop it, then `pkgmgrd bootstrap --root ROOT --repository DIRECTORY`", true
 	}
-	text := fmt.Sprintf("the device runs generation %d, which is committed", s.resp.GetCommittedGeneration())
+	text = fmt.Sprintf("the device runs generation %d, which is committed", s.resp.GetCommittedGeneration())
 	if n := len(s.resp.GetPending().GetSteps()); n > 0 {
-		return text + fmt.Sprintf("; %s pending: `ashlar install apply` carries it out, `ashlar install abort` drops it", count(n, "change is", "changes are"))
+		return text + fmt.Sprintf("; %s pending: `ashlar install apply` carries it out, `ashlar install abort` drops it", count(n, "change is", "changes are")), true
 	}
-	return text + "; see `ashlar show install`"
+	return text, false
 }
 
 // count writes a number with its noun.

@@ -175,7 +175,8 @@ func (s *session) printInstall(resp *pkgv1.ShowResponse) error {
 	if err := s.writer().Grid(now.grid()); err != nil {
 		return err
 	}
-	lines := []string{"", now.words()}
+	text, _ := now.standing()
+	lines := []string{"", text}
 	if op := resp.GetCurrent(); op.GetId() != 0 {
 		lines = append(lines, operationWords(op, now.now))
 	}

@@ -86,7 +86,7 @@ func (r rule) keeps(s series) bool {
 
 // families are the metrics that a component is asked for.
 func families(rules []rule, component string) []string {
-	names := []string{startFamily}
+	var names []string
 	for _, r := range rules {
 		if r.concerns(component) && !slices.Contains(names, r.Metric) {
 			names = append(names, r.Metric)

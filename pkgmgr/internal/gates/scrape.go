@@ -19,10 +19,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-)
 
-// startFamily tells processes apart: the second, with fractions, at which one started.
-const startFamily = "process_start_time_seconds"
+	"github.com/ashlar-nos/ashlar/services/kit/meter"
+)
 
 const (
 	// maxText bounds what a component may answer.
@@ -50,8 +49,8 @@ func (s series) key() string {
 
 // sample is what one process said at one time.
 type sample struct {
-	// start is when the process started, in seconds since the Unix epoch.
-	start    float64
+	// process tells processes apart.
+	process  string
 	series   []series
 	families map[string]bool
 }
@@ -81,7 +80,8 @@ func scrape(ctx context.Context, socket string, names []string) (sample, error) 
 // request is one GET on a connection of its own: a connection that is kept would stay with a process that is replaced.
 func request(ctx context.Context, socket string, names []string) (sample, error) {
 	transport := &http.Transport{
-		DisableKeepAlives: true,
+		DisableKeepAlives:  true,
+		DisableCompression: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
@@ -101,7 +101,12 @@ func request(ctx context.Context, socket string, names []string) (sample, error)
 	if resp.StatusCode != http.StatusOK {
 		return sample{}, fmt.Errorf("its metrics are answered with %s", resp.Status)
 	}
-	return parse(&bounded{r: resp.Body, left: maxText}, names)
+	s, err := parse(&bounded{r: resp.Body, left: maxText}, names)
+	s.process = resp.Header.Get(meter.ProcessHeader)
+	if err == nil && s.process == "" {
+		err = fmt.Errorf("its metrics are answered without %s, so that its processes cannot be told apart", meter.ProcessHeader)
+	}
+	return s, err
 }
 
 // bounded is a reader that fails, and does not end, at its limit: half a number must not be taken for a whole one.
@@ -138,15 +143,9 @@ func parse(text io.Reader, names []string) (sample, error) {
 		}
 	}
 	for _, one := range s.series {
-		if one.family == startFamily {
-			s.start = one.value
-		}
 		if math.IsNaN(one.value) || math.IsInf(one.value, 0) || one.value < 0 {
 			return sample{}, fmt.Errorf("its metric %s is %v, which is no count", one.family, one.value)
 		}
-	}
-	if s.start == 0 {
-		return sample{}, fmt.Errorf("its metrics have no %s", startFamily)
 	}
 	return s, nil
 }

@@ -11,46 +11,45 @@ import (
 
 func TestParseRefuses(t *testing.T) {
 	for desc, tt := range map[string]struct{ text, want string }{
-		"no start":       {"a 1\n", "have no " + startFamily},
 		"no text":        {"{", "cannot be read"},
-		"negative":       {startFamily + " 1\na -1\n", "no count"},
-		"not a number":   {startFamily + " 1\na NaN\n", "no count"},
-		"a histogram":    {startFamily + " 1\n# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n", "no count"},
-		"half of a line": {startFamily + " 1\na 1", "cannot be read"},
+		"negative":       {"a -1\n", "no count"},
+		"not a number":   {"a NaN\n", "no count"},
+		"a histogram":    {"# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n", "no count"},
+		"half of a line": {"a 1", "cannot be read"},
 	} {
-		if _, err := parse(strings.NewReader(tt.text), []string{startFamily, "a"}); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := parse(strings.NewReader(tt.text), []string{"a"}); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want an error with %q", desc, err, tt.want)
 		}
 	}
 }
 
 func TestParseKeepsWhatIsNamed(t *testing.T) {
-	s, err := parse(strings.NewReader(startFamily+" 5.5\na{x=\"1\",y=\"2\"} 3\nb 4\n"), []string{startFamily, "a", "c"})
+	s, err := parse(strings.NewReader("a{x=\"1\",y=\"2\"} 3\nb 4\n"), []string{"a", "c"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.start != 5.5 || len(s.series) != 2 || s.series[1].value != 3 || !s.families["a"] || s.families["b"] || s.families["c"] {
+	if len(s.series) != 1 || s.series[0].value != 3 || !s.families["a"] || s.families["b"] || s.families["c"] {
 		t.Errorf("%+v", s)
 	}
 	other := series{"a", map[string]string{"y": "2", "x": "1"}, 9}
-	if s.series[1].key() != other.key() {
+	if s.series[0].key() != other.key() {
 		t.Error("the order of labels tells series apart")
 	}
 }
 
 func TestTextIsBounded(t *testing.T) {
-	endless := strings.NewReader(strings.Repeat("a 1\n", maxText/4) + startFamily + " 1\n")
-	if _, err := parse(&bounded{r: endless, left: maxText}, []string{startFamily}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(maxText)) {
+	endless := strings.NewReader(strings.Repeat("a 1\n", maxText/4+1))
+	if _, err := parse(&bounded{r: endless, left: maxText}, []string{"a"}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(maxText)) {
 		t.Errorf("%v", err)
 	}
 }
 
 // FuzzParse: whatever a component writes, it is refused or its counters are counts.
 func FuzzParse(f *testing.F) {
-	f.Add(startFamily + " 1\n" + `grpc_client_handled_total{grpc_code="OK",grpc_type="unary"} 3` + "\n")
+	f.Add(`grpc_client_handled_total{grpc_code="OK",grpc_type="unary"} 3` + "\n")
 	f.Add("# TYPE a counter\na{b=\"\\n\"} +Inf\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := parse(strings.NewReader(text), []string{startFamily, "a", "grpc_client_handled_total"})
+		s, err := parse(strings.NewReader(text), []string{"a", "grpc_client_handled_total"})
 		if err != nil {
 			return
 		}

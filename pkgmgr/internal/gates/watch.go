@@ -43,7 +43,7 @@ type target struct {
 
 // process is one process of a component, and how far each rule's counters grew in it.
 type process struct {
-	start float64
+	id string
 	// before are the counters when the step began; none if the process did not answer then.
 	before map[string]float64
 	grew   map[int]float64
@@ -75,7 +75,7 @@ func (w *Watch) begin(running map[string]bool) {
 		if !running[name] || t.err != nil {
 			continue
 		}
-		t.first = &process{start: t.newest.start, before: map[string]float64{}, grew: map[int]float64{}, families: t.newest.families}
+		t.first = &process{id: t.newest.process, before: map[string]float64{}, grew: map[int]float64{}, families: t.newest.families}
 		for _, s := range t.newest.series {
 			t.first.before[s.key()] = s.value
 		}
@@ -121,25 +121,16 @@ func (w *Watch) forget(list *supervisorv1.ListResponse) {
 // supervisorName is the one component that the supervisor does not list.
 const supervisorName = "supervisor"
 
-// sameStart is how far apart the starts of one process may seem to be, in seconds: they are computed from the clock,
-// which somebody may set, at each reading.
-const sameStart = 1.5
-
-// process finds the process of the newest sample. One whose counters went back is another one.
+// process finds the process of the newest sample.
 func (t *target) process() *process {
 	for _, p := range t.processes {
-		if math.Abs(p.start-t.newest.start) < sameStart && !p.wentBack(t.newest) {
+		if p.id == t.newest.process {
 			return p
 		}
 	}
-	p := &process{start: t.newest.start, grew: map[int]float64{}}
+	p := &process{id: t.newest.process, grew: map[int]float64{}}
 	t.processes = append(t.processes, p)
 	return p
-}
-
-// wentBack reports whether a counter is below what it was when the step began.
-func (p *process) wentBack(s sample) bool {
-	return slices.ContainsFunc(s.series, func(s series) bool { return s.family != startFamily && s.value < p.before[s.key()] })
 }
 
 // count takes the newest sample into account.
@@ -153,7 +144,7 @@ func (t *target) count(rules []rule) {
 		grew := 0.0
 		for _, s := range t.newest.series {
 			if r.keeps(s) {
-				grew += s.value - t.base(p, r, s)
+				grew += max(0, s.value-t.base(p, r, s))
 			}
 		}
 		p.grew[i] = grew

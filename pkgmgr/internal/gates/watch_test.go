@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +24,7 @@ import (
 	supervisorv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1"
 	"github.com/ashlar-nos/ashlar/services/kit/layout"
 	"github.com/ashlar-nos/ashlar/services/kit/manifest"
+	"github.com/ashlar-nos/ashlar/services/kit/meter"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,6 +40,7 @@ type village struct {
 	crashes map[string]uint64
 	mute    bool
 	texts   map[string]string
+	ids     map[string]string
 	stops   map[string]func()
 }
 
@@ -57,7 +58,7 @@ func newVillage(t *testing.T) *village {
 	if err := os.MkdirAll(l.RunDir(), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &village{t: t, layout: l, crashes: map[string]uint64{}, texts: map[string]string{}, stops: map[string]func(){}}
+	return &village{t: t, layout: l, crashes: map[string]uint64{}, texts: map[string]string{}, ids: map[string]string{}, stops: map[string]func(){}}
 }
 
 func (v *village) List(context.Context, *supervisorv1.ListRequest, ...grpc.CallOption) (*supervisorv1.ListResponse, error) {
@@ -73,12 +74,12 @@ func (v *village) List(context.Context, *supervisorv1.ListRequest, ...grpc.CallO
 	return out, nil
 }
 
-// process makes a component show text as a process that started at a time.
-func (v *village) process(component string, start float64, lines ...string) {
+// process makes a component show lines as a process.
+func (v *village) process(component string, id int, lines ...string) {
 	v.t.Helper()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.texts[component] = fmt.Sprintf("%s %f\n", startFamily, start) + strings.Join(lines, "\n") + "\n"
+	v.texts[component], v.ids[component] = strings.Join(lines, "\n")+"\n", fmt.Sprint(id)
 	if _, ok := v.crashes[component]; !ok && component != supervisorName {
 		v.crashes[component] = 0
 	}
@@ -90,11 +91,12 @@ func (v *village) process(component string, start float64, lines ...string) {
 		v.t.Fatal(err)
 	}
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(r.URL.Query()["name[]"], startFamily) {
+		if len(r.URL.Query()["name[]"]) == 0 {
 			v.t.Errorf("%s was asked for everything", component)
 		}
 		v.mu.Lock()
 		text := v.texts[component]
+		w.Header().Set(meter.ProcessHeader, v.ids[component])
 		v.mu.Unlock()
 		_, _ = w.Write([]byte(text))
 	})}
@@ -188,16 +190,6 @@ func TestReplacedProcessCountsFromZero(t *testing.T) {
 	want(t, w, "calls failed 8", "crashes 0")
 }
 
-func TestProcessIsKnownWhileTheClockIsSet(t *testing.T) {
-	v := newVillage(t)
-	v.process("rib", 100, failed("Unavailable", 5))
-	w := v.begin(nil, pack("rib", "1.0.0"))
-	v.process("rib", 101, failed("Unavailable", 5))
-	want(t, w, "calls failed 0", "crashes 0")
-	v.process("rib", 101, failed("Unavailable", 3)) // it was replaced all the same: a counter went back
-	want(t, w, "calls failed 3", "crashes 0")
-}
-
 func TestSurvivingCounter(t *testing.T) {
 	v := newVillage(t)
 	v.process("dataplane", 100, lost(17))
@@ -254,6 +246,11 @@ func TestMissing(t *testing.T) {
 	want(t, w, "calls failed 0", "packets lost 0", "crashes 0")
 	v.process("rib", 100, "this is no metric")
 	want(t, w, "calls failed missing: rib gives no counters: its metrics cannot be read: …", "packets lost 0", "crashes 0")
+	v.process("rib", 100)
+	v.mu.Lock()
+	v.ids["rib"] = ""
+	v.mu.Unlock()
+	want(t, w, "calls failed missing: rib gives no counters: its metrics are answered without Ashlar-Process, …", "packets lost 0", "crashes 0")
 	v.process("rib", 100)
 	v.mu.Lock()
 	v.mute = true

@@ -11,11 +11,10 @@ import (
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/process"
 	"github.com/ashlar-nos/ashlar/pkgmgr/internal/status"
+	"github.com/ashlar-nos/ashlar/services/kit/meter"
 )
 
 // scrapeLimit bounds one request.
@@ -31,10 +30,9 @@ type Server struct {
 func New(table *status.Table) *Server {
 	registry := prometheus.NewRegistry()
 	rpc := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
-	registry.MustRegister(rpc, newCollector(table), collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(rpc, newCollector(table))
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.Handle("GET /metrics", meter.New(registry, time.Now()))
 	return &Server{
 		Server: &http.Server{Handler: mux, ReadTimeout: scrapeLimit, WriteTimeout: scrapeLimit, MaxHeaderBytes: 8 << 10},
 		RPC:    rpc,
