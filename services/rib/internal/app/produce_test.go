@@ -279,6 +279,19 @@ func TestBackPressure(t *testing.T) {
 	}
 }
 
+// component puts another one on the device.
+func (h *house) component(t *testing.T, name string, uid int) {
+	t.Helper()
+	r, err := roster.Load(h.Layout.Roster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Components = append(r.Components, roster.Component{Name: name, UID: uint32(uid)})
+	if err := roster.Write(h.Layout.Roster(), r); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestSweepWaitsForProducers: after a restart, the routes of a component that produced before are not
 // swept until it has repeated them, or is removed from the device.
 func TestSweepWaitsForProducers(t *testing.T) {
@@ -287,14 +300,7 @@ func TestSweepWaitsForProducers(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"bgp":"bgp","gone":"gone"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := roster.Load(h.Layout.Roster())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Components = append(r.Components, roster.Component{Name: "bgp", UID: 4711})
-	if err := roster.Write(h.Layout.Roster(), r); err != nil {
-		t.Fatal(err)
-	}
+	h.component(t, "bgp", 4711)
 	learned := netip.MustParsePrefix("10.1.0.0/16")
 	h.dataplane.Engine(func(e *fibtest.Engine) { e.Routes[learned] = fibtest.Route{Group: &fibtest.Group{}} })
 	h.start()
@@ -368,14 +374,7 @@ func TestListAndLookup(t *testing.T) {
 // TestOperatorIsNotAwaited: routes that a person fed by hand go when ribd restarts; nobody would repeat them.
 func TestOperatorIsNotAwaited(t *testing.T) {
 	h := newHouse(t).start()
-	r, err := roster.Load(h.Layout.Roster())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Components = append(r.Components, roster.Component{Name: "supervisor", UID: 0})
-	if err := roster.Write(h.Layout.Roster(), r); err != nil {
-		t.Fatal(err)
-	}
+	h.component(t, "supervisor", 0)
 	h.produce(t, "test", 1).batch([]*ribv1.Route{viaAddress("10.1.0.0/16", "198.51.100.10")})
 	if b, err := os.ReadFile(filepath.Join(h.StateDir("rib"), "producers.json")); err == nil {
 		t.Errorf("remembered: %s", b)
