@@ -217,8 +217,8 @@ func (s *stage) isDraining() bool {
 // It returns when ctx ends or, to leave the service time to end, a tenth of the limit earlier.
 func (s *stage) leave(ctx context.Context, limit time.Duration) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	_ = s.close(ctx, drainSilence, drainPatience)
+	s.mu.Unlock()
 	s.rt.Telemetry.End()
 	ctx, cancel := context.WithTimeout(ctx, limit-limit/10)
 	defer cancel()
