@@ -164,6 +164,9 @@ func (l *Lab) StartSupervisor() error {
 	return l.place.write(r)
 }
 
+// Build is the directory with what was built.
+func (l *Lab) Build() string { return l.build }
+
 // CLI is the path of `ashlar`.
 func (l *Lab) CLI() string { return l.program("ashlar") }
 
