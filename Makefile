@@ -47,9 +47,11 @@ rpm: build ## Every component as a signed RPM in the repository build/repo
 releases: build ## The released versions, each built from its own commit, into build/repo
 	@build/bin/ashlar-release build
 
-# What devices are installed from: released versions and the tree's own.
-repository: releases rpm ## Every version there is, in build/repo
-	@true
+# What devices are installed from: released versions and the tree's own. Of the contract tests only those are made whose
+# result is not there yet.
+repository: releases rpm ## Every version there is, in build/repo, with the results of their contract tests (root)
+	@$(GO_BUILD) -o build/bin/ashlar-compat ./compat-tests/cmd/ashlar-compat
+	@build/bin/ashlar-compat verify --build build --repository build/repo --keys build/keys
 
 release: build ## Record the versions of HEAD in rpm/releases.yaml: all new ones, or COMPONENT=name
 	@build/bin/ashlar-release add $(COMPONENT)
