@@ -111,8 +111,8 @@ func TestDrainEndsStreamsOfAFront(t *testing.T) {
 		lasting  []string
 		min, max time.Duration
 	}{
-		{"a stream that is cut", nil, 0, 400 * time.Millisecond},
-		{"one that lasts", []string{"/grpc.health.v1.Health/Watch"}, 400 * time.Millisecond, time.Second},
+		{"a stream that is cut", nil, 0, 700 * time.Millisecond},
+		{"one that lasts", []string{"/grpc.health.v1.Health/Watch"}, 800 * time.Millisecond, 3 * time.Second},
 	} {
 		d, front := withFront(t, "1s", tt.lasting...)
 		if err := front.Open(); err != nil {
