@@ -30,8 +30,9 @@ const firstGuarded = 3
 // guardedSockets are the sockets that a guard keeps open, in the order of their descriptors.
 func guardedSockets() []string { return []string{ownReturned, socketAPI, socketMetrics} }
 
-// Guard watches over a supervisor whose program has been replaced, and becomes the supervisor when that fails.
-func Guard(o Options, pid int, startTime uint64) error {
+// Guard watches over a supervisor whose program has been replaced, and becomes the supervisor when that fails. Of a managed
+// one it only sees to its end: a service manager starts the program before.
+func Guard(o Options, pid int, startTime uint64, managed bool) error {
 	m, l, err := identify(o)
 	if err != nil {
 		return err
@@ -43,6 +44,10 @@ func Guard(o Options, pid int, startTime uint64) error {
 	back, err := guard.Watch(pid, startTime, os.NewFile(firstGuarded, "report"), log)
 	if err != nil || !back {
 		return err
+	}
+	if managed {
+		log.Warn("the service manager starts the supervisor before")
+		return nil
 	}
 	log.Warn("going back to the supervisor before")
 	b := bequest.New()

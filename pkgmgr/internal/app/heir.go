@@ -42,6 +42,9 @@ const (
 // envGuard marks guards, so that they are found when the device is taken off the machine.
 const envGuard = "ASHLAR_GUARD"
 
+// envManaged names the variable in which systemd tells its own child's process number (systemd.exec(5)).
+const envManaged = "SYSTEMD_EXEC_PID"
+
 // heir is the program that takes the place of this one, in the same process, and the trial of this one if it did so
 // itself. Its methods are safe for concurrent use.
 type heir struct {
@@ -56,10 +59,12 @@ type heir struct {
 	chosen bool
 	// left are the supervisor's own sockets, for the next program.
 	left map[string]int
-	// guard watches over the next program; pipe tells the guard of this one how things go, nil when there is none.
+	// guard watches over the next program, which tells it through write how things go.
 	guard *process.Process
 	write *os.File
-	pipe  *os.File
+	// pipe tells the guard of this program, watching; both are nil when there is none.
+	pipe     *os.File
+	watching *process.Process
 }
 
 func newHeir(a *app) *heir { return &heir{app: a, call: make(chan struct{})} }
@@ -204,6 +209,12 @@ func (h *heir) letFinish(server *grpc.Server, metrics *http.Server) {
 // succeed executes the next program in this process. It returns only when that fails; the guard does the rest.
 func (h *heir) succeed() error {
 	h.done() // the next program's trial begins where this one's ends
+	if h.watching != nil {
+		select { // the next program would not know that it is to be reaped
+		case <-h.watching.Done():
+		case <-time.After(finishLimit):
+		}
+	}
 	b := h.app.leave(h.left)
 	b.GuardPID, b.GuardStartTime, b.Report = h.guard.PID, h.guard.StartTime, int(h.write.Fd())
 	setting, err := b.Leave()
@@ -240,6 +251,9 @@ func (h *heir) post() error {
 		return err
 	}
 	c.Args = append(c.Args, "--pid", strconv.Itoa(os.Getpid()), "--start-time", strconv.FormatUint(self, 10))
+	if os.Getenv(envManaged) == strconv.Itoa(os.Getpid()) {
+		c.Args = append(c.Args, "--managed")
+	}
 	c.ExtraFiles = []*os.File{read}
 	for _, name := range guardedSockets() {
 		fd, err := unix.FcntlInt(uintptr(h.left[name]), unix.F_DUPFD_CLOEXEC, 0)

@@ -41,8 +41,9 @@ func (a *app) inherit(left *bequest.Bequest) {
 		a.heir.pipe = os.NewFile(uintptr(left.Report), "guard")
 	}
 	if left.GuardPID != 0 {
-		// Watching it is enough: it is a child, and must be reaped when it ends.
-		if _, err := process.Adopt(left.GuardPID, left.GuardStartTime); err != nil {
+		// It is a child, and watching reaps it when it ends.
+		var err error
+		if a.heir.watching, err = process.Adopt(left.GuardPID, left.GuardStartTime); err != nil {
 			a.log.Warn("the guard of the program before is not there", "error", err)
 		}
 	}

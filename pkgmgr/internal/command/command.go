@@ -56,14 +56,16 @@ program of its own takes over.`,
 func guardCommand(o *app.Options) *cobra.Command {
 	var pid int
 	var startTime uint64
+	var managed bool
 	c := &cobra.Command{
 		Use:    "guard",
 		Short:  "Go back to this program when the one that replaced it fails (started by the supervisor)",
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		RunE:   func(*cobra.Command, []string) error { return app.Guard(*o, pid, startTime) },
+		RunE:   func(*cobra.Command, []string) error { return app.Guard(*o, pid, startTime, managed) },
 	}
 	c.Flags().IntVar(&pid, "pid", 0, "process of the supervisor")
+	c.Flags().BoolVar(&managed, "managed", false, "a service manager starts the supervisor again when it ends")
 	c.Flags().Uint64Var(&startTime, "start-time", 0, "when it began, in clock ticks since boot")
 	return c
 }
