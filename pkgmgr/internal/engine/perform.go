@@ -151,8 +151,8 @@ func (e *Engine) backward(ctx context.Context, o *Operation) {
 		w := &work{op: o, index: i, step: o.Steps[i]}
 		if err := e.undo(ctx, w); err != nil {
 			if ctx.Err() == nil {
-				e.end(o, Failed, fmt.Sprintf("%s; the way back to %s %s failed too: %v; `ashlar restart %s` or a reboot brings the committed version back",
-					o.Reason, w.step.Component, w.step.FromVersion, words(err), w.step.Component))
+				e.end(o, Failed, fmt.Sprintf("%s; the way back to %s %s failed too: %v; `ashlar show components` says what runs, a reboot starts the committed generation",
+					o.Reason, w.step.Component, w.step.FromVersion, words(err)))
 			}
 			return
 		}

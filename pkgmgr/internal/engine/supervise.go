@@ -170,7 +170,7 @@ func (e *Engine) cutoverOnce(ctx context.Context, component, digest string) (uin
 	ctx, cancel := context.WithTimeout(ctx, cutoverLimit)
 	defer cancel()
 	r, err := e.cfg.Supervisor.Cutover(ctx, &supervisorv1.CutoverRequest{Component: component, Digest: digest}, grpc.WaitForReady(true))
-	if err == nil && component == plan.Supervisor {
+	if component == plan.Supervisor && (err == nil || unknown(err)) {
 		return 0, e.awaitSupervisor(ctx, digest)
 	}
 	if component == plan.Manager && unknown(err) {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -51,7 +52,8 @@ func (s *Store) document(digest string) string {
 	return filepath.Join(s.dir, dirEvidence, digest+".json")
 }
 
-// readEvidence takes what the keyring of today trusts.
+// readEvidence takes what the keys vouch for that are trusted now. Whether they had expired is judged by when the
+// document was added.
 func (s *Store) readEvidence() error {
 	files, err := filepath.Glob(filepath.Join(s.dir, dirEvidence, "*.json"))
 	if err != nil || len(files) == 0 {
@@ -63,7 +65,7 @@ func (s *Store) readEvidence() error {
 		return nil
 	}
 	for _, file := range files {
-		content, signer, err := rpm.VerifyFile(file, keyring)
+		content, signer, err := verifyAsAdded(file, keyring)
 		var e *Evidence
 		if err == nil {
 			e, err = parseEvidence(content, signer, keyring)
@@ -75,4 +77,12 @@ func (s *Store) readEvidence() error {
 		s.evidence[e.Digest] = e
 	}
 	return nil
+}
+
+func verifyAsAdded(file string, keyring rpm.Keyring) (content []byte, signer string, err error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, "", err
+	}
+	return rpm.VerifyFile(file, keyring.At(info.ModTime()))
 }

@@ -10,13 +10,18 @@ import (
 	"github.com/ashlar-nos/ashlar/rpm"
 )
 
-// Verify checks a package's RPM against the keyring of today and compares its tree with it, file by file.
+// Verify checks a package's RPM against the keys that are trusted now and compares its tree with it, file by file. A key
+// that has expired since the package was added is no fault: going back must stay possible.
 func (s *Store) Verify(digest string) (differences []rpm.Difference, files int, err error) {
 	keyring, err := s.Keyring()
 	if err != nil {
 		return nil, 0, err
 	}
-	opened, err := rpm.Open(s.File(digest), keyring)
+	p, ok := s.Package(digest)
+	if !ok {
+		return nil, 0, fmt.Errorf("the store has no package %.12s", digest)
+	}
+	opened, err := rpm.Open(s.File(digest), keyring.At(p.Added))
 	if err != nil {
 		return nil, 0, err
 	}
