@@ -56,10 +56,12 @@ func (y *Yard) lock() (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
 		fmt.Fprintln(y.Log, "waiting  for another build in", y.Work)
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-	} else if err != nil {
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
