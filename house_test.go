@@ -114,6 +114,8 @@ func mayImport(from, to string) bool {
 		return to == "services/kit" || to == "rpm"
 	case from == "bench":
 		return to == "services/kit" || to == "lab" || to == "dataplane"
+	case from == "compat-tests":
+		return to == "services/kit" || to == "rpm" || to == "lab"
 	}
 	return to == "services/kit"
 }

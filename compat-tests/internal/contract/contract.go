@@ -10,8 +10,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -50,6 +53,8 @@ type Interaction struct {
 	Steps  []Step `json:"steps,omitempty"`
 	// Deadline bounds the interaction; 3 s when absent.
 	Deadline manifest.Duration `json:"deadline,omitempty"`
+	// Then are calls that put the provider back; they are made whatever came of the interaction.
+	Then []Call `json:"then,omitempty"`
 	// Last: the provider is not the same afterwards, so this comes after everything else.
 	Last bool `json:"last,omitempty"`
 	// Level is the provider's from which on this is relied on, 0 for any that the file accepts.
@@ -70,11 +75,18 @@ func (a Answer) Want() codes.Code {
 	if a.Code == "" {
 		return codes.OK
 	}
-	var c codes.Code
-	if err := c.UnmarshalJSON([]byte(`"` + a.Code + `"`)); err != nil {
+	c, err := codeOf(a.Code)
+	if err != nil {
 		return codes.Unknown
 	}
 	return c
+}
+
+func codeOf(name string) (c codes.Code, err error) {
+	if err := c.UnmarshalJSON([]byte(strconv.Quote(name))); err != nil {
+		return c, fmt.Errorf("code %q: want a gRPC code such as NOT_FOUND", name)
+	}
+	return c, nil
 }
 
 // Call is a unary call beside the interaction, to any socket of the device.
@@ -87,15 +99,16 @@ type Call struct {
 	Answer
 }
 
-// Step is one act on a stream; exactly one of its fields is set.
+// Step is one act on a stream; exactly one of its fields is set. Where a method takes one request, send closes the sending
+// side as well.
 type Step struct {
 	Send any `json:"send,omitempty"`
 	// Receive waits for a message that matches and passes over those that do not.
 	Receive any `json:"receive,omitempty"`
-	// Call makes a call and judges it. Start makes one and goes on; Finish judges that one.
-	Call   *Call   `json:"call,omitempty"`
-	Start  *Call   `json:"start,omitempty"`
-	Finish *Answer `json:"finish,omitempty"`
+	// Call makes a call and judges it. Start makes one and goes on; Finish waits for it and judges it.
+	Call   *Call `json:"call,omitempty"`
+	Start  *Call `json:"start,omitempty"`
+	Finish bool  `json:"finish,omitempty"`
 	// Close ends the sending side.
 	Close bool `json:"close,omitempty"`
 	// End waits until the provider ends the stream, and judges how.
@@ -130,11 +143,23 @@ func Load(path string) (*File, error) {
 func Parse(text []byte) (*File, error) {
 	f := &File{}
 	if err := yaml.UnmarshalStrict(text, f); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("no contract file: %w", err)
 	}
 	sum := sha256.Sum256(text)
 	f.Hash = hex.EncodeToString(sum[:])
-	return f, f.check()
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Methods are the full names of the methods that the file has an interaction of.
+func (f *File) Methods() []string {
+	seen := map[string]bool{}
+	for _, i := range f.Interactions {
+		seen[f.FullMethod(i)] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	_ "github.com/openconfig/gnmi/proto/gnmi" // its declarations
@@ -77,7 +78,7 @@ func (f *File) checkInteraction(i Interaction) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range i.Given {
+	for _, c := range slices.Concat(i.Given, i.Then) {
 		if err := c.check(); err != nil {
 			return err
 		}
@@ -87,7 +88,7 @@ func (f *File) checkInteraction(i Interaction) error {
 	case streams != (len(i.Steps) > 0):
 		return errors.New("a stream has steps, a unary call has none")
 	case !streams:
-		return errors.Join(checkForm(m.Input(), i.Request), i.Answer.check())
+		return errors.Join(checkForm(m.Input(), i.Request), i.Answer.check(m.Output()))
 	case i.Request != nil || i.Response != nil || i.Code != "":
 		return errors.New("what a stream sends and expects is in its steps")
 	}
@@ -104,19 +105,22 @@ func (c Call) check() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(checkForm(m.Input(), c.Request), c.Answer.check())
+	return errors.Join(checkForm(m.Input(), c.Request), c.Answer.check(m.Output()))
 }
 
-func (a Answer) check() error {
-	if a.Code != "" && a.Want().String() == "Unknown" && a.Code != "UNKNOWN" {
-		return fmt.Errorf("code %q: want a gRPC code such as NOT_FOUND", a.Code)
+// check sees that the code exists and that the fields of the response do.
+func (a Answer) check(d protoreflect.MessageDescriptor) error {
+	if a.Code != "" {
+		if _, err := codeOf(a.Code); err != nil {
+			return err
+		}
 	}
-	return nil
+	return checkFields(d, a.Response)
 }
 
 func (s Step) check(m protoreflect.MethodDescriptor) error {
 	set := 0
-	for _, is := range []bool{s.Send != nil, s.Receive != nil, s.Call != nil, s.Start != nil, s.Finish != nil, s.Close, s.End != nil} {
+	for _, is := range []bool{s.Send != nil, s.Receive != nil, s.Call != nil, s.Start != nil, s.Finish, s.Close, s.End != nil} {
 		if is {
 			set++
 		}
@@ -131,10 +135,10 @@ func (s Step) check(m protoreflect.MethodDescriptor) error {
 		return s.Call.check()
 	case s.Start != nil:
 		return s.Start.check()
-	case s.Finish != nil:
-		return s.Finish.check()
+	case s.Receive != nil:
+		return checkFields(m.Output(), s.Receive)
 	case s.End != nil:
-		return s.End.check()
+		return s.End.check(m.Output())
 	}
 	return nil
 }
@@ -143,6 +147,33 @@ func (s Step) check(m protoreflect.MethodDescriptor) error {
 func checkForm(d protoreflect.MessageDescriptor, form any) error {
 	_, err := Message(d, blank(form))
 	return err
+}
+
+// checkFields sees that every member of an expected message is a field of it.
+func checkFields(d protoreflect.MessageDescriptor, form any) error {
+	members, ok := form.(map[string]any)
+	if !ok || strings.HasPrefix(string(d.FullName()), "google.protobuf.") {
+		return nil // a matcher, or a message with a JSON form of its own
+	}
+	for name, want := range members {
+		f := d.Fields().ByName(protoreflect.Name(name))
+		if f == nil {
+			return fmt.Errorf("%s has no field %q", d.FullName(), name)
+		}
+		if f.IsMap() || f.Message() == nil {
+			continue
+		}
+		all := []any{want}
+		if list, ok := want.([]any); ok {
+			all = list
+		}
+		for _, e := range all {
+			if err := checkFields(f.Message(), e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // blank puts a number, which every scalar of JSON's form takes as text or as itself, in place of captured values.

@@ -7,9 +7,14 @@
 // element, in that order; others may be between. A text may be a matcher:
 //
 //	<any>        something is there
+//	<absent>     nothing is there
 //	<nonempty>   it is not zero, empty or false
 //	<empty>      it is
 //	<bytes N>    bytes in base64, N of them
+//	<number>     a whole number
+//	<above N>    a whole number that is greater
+//	<items N>    a list of at least N elements
+//	<one of A|B> one of these texts
 //	~words       a text that has these words in it
 //	$name        the first time, whatever is there, kept under the name; later, the same again
 //
@@ -20,6 +25,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"math/big"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -96,6 +104,10 @@ func (c Captured) text(path, want string, got any) error {
 		if got == nil {
 			return fmt.Errorf("%s is missing", at(path))
 		}
+	case want == "<absent>":
+		if got != nil {
+			return fmt.Errorf("%s is %v, want nothing there", at(path), got)
+		}
 	case want == "<nonempty>":
 		if zero(got) {
 			return fmt.Errorf("%s is empty", at(path))
@@ -104,8 +116,8 @@ func (c Captured) text(path, want string, got any) error {
 		if !zero(got) {
 			return fmt.Errorf("%s is %v, want nothing", at(path), got)
 		}
-	case strings.HasPrefix(want, "<bytes "):
-		return isBytes(path, want, got)
+	case strings.HasPrefix(want, "<") && strings.HasSuffix(want, ">"):
+		return special(path, want, got)
 	case strings.HasPrefix(want, "~"):
 		if !strings.Contains(text(got), want[1:]) {
 			return fmt.Errorf("%s is %q, want something with %q in it", at(path), text(got), want[1:])
@@ -121,17 +133,40 @@ func (c Captured) text(path, want string, got any) error {
 	return nil
 }
 
-func isBytes(path, want string, got any) error {
-	var n int
-	if _, err := fmt.Sscanf(want, "<bytes %d>", &n); err != nil {
-		return fmt.Errorf("matcher %q: want <bytes N>", want)
-	}
-	b, err := base64.StdEncoding.DecodeString(text(got))
-	if err != nil || len(b) != n {
-		return fmt.Errorf("%s is %q, want %d bytes in base64", at(path), text(got), n)
+// special checks the matchers that have an argument.
+func special(path, want string, got any) error {
+	kind, argument, _ := strings.Cut(strings.Trim(want, "<>"), " ")
+	switch kind {
+	case "bytes":
+		b, err := base64.StdEncoding.DecodeString(text(got))
+		if err != nil || strconv.Itoa(len(b)) != argument {
+			return fmt.Errorf("%s is %q, want %s bytes in base64", at(path), text(got), argument)
+		}
+	case "number":
+		if _, ok := number(text(got)); !ok {
+			return fmt.Errorf("%s is %v, want a whole number", at(path), got)
+		}
+	case "above":
+		least, known := number(argument)
+		if n, ok := number(text(got)); !known || !ok || n.Cmp(least) <= 0 {
+			return fmt.Errorf("%s is %v, want a number above %s", at(path), got, argument)
+		}
+	case "items":
+		list, _ := got.([]any)
+		if n, err := strconv.Atoi(argument); err != nil || len(list) < n {
+			return fmt.Errorf("%s has %d elements, want at least %s", at(path), len(list), argument)
+		}
+	case "one":
+		if !slices.Contains(strings.Split(strings.TrimPrefix(argument, "of "), "|"), text(got)) {
+			return fmt.Errorf("%s is %q, want %s", at(path), text(got), argument)
+		}
+	default:
+		return fmt.Errorf("%s is to match %s, which is no matcher", at(path), want)
 	}
 	return nil
 }
+
+func number(text string) (*big.Int, bool) { return new(big.Int).SetString(text, 10) }
 
 func zero(v any) bool {
 	switch v := v.(type) {
@@ -147,8 +182,11 @@ func zero(v any) bool {
 }
 
 func text(v any) string {
-	if v == nil {
+	switch v := v.(type) {
+	case nil:
 		return ""
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return fmt.Sprint(v)
 }

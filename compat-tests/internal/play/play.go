@@ -7,11 +7,15 @@ package play
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -34,6 +38,15 @@ type Player struct {
 	Socket func(name string) (grpc.ClientConnInterface, error)
 }
 
+// known are values that an interaction finds under their names, each time others: a fencing token that is newer than all
+// before it, one that is older, and a text that nobody has used.
+func (p *Player) known() match.Captured {
+	token := uint64(time.Now().UnixMicro()) // of components they are small
+	return match.Captured{
+		"$token": strconv.FormatUint(token, 10), "$older": strconv.FormatUint(token-1, 10), "$unique": "compat-" + rand.Text(),
+	}
+}
+
 // Failure is an interaction that did not go as the file says.
 type Failure struct {
 	Interaction string
@@ -42,11 +55,11 @@ type Failure struct {
 
 func (f Failure) String() string { return fmt.Sprintf("%q: %v", f.Interaction, f.Err) }
 
-// Play plays the interactions of a file that are last, or those that are not, and returns how many it played and which
-// failed.
-func (p *Player) Play(ctx context.Context, f *contract.File, last bool) (played int, failures []Failure) {
+// Play plays the interactions of a file that are chosen and that the provider's level has, and returns how many it played
+// and which failed.
+func (p *Player) Play(ctx context.Context, f *contract.File, chosen func(contract.Interaction) bool) (played int, failures []Failure) {
 	for _, i := range f.Interactions {
-		if i.Last != last || i.Level > p.Level {
+		if i.Level > p.Level || !chosen(i) {
 			continue
 		}
 		played++
@@ -57,10 +70,26 @@ func (p *Player) Play(ctx context.Context, f *contract.File, last bool) (played 
 	return played, failures
 }
 
+// putBack bounds the calls that put a provider back.
+const putBack = 5 * time.Second
+
 func (p *Player) interaction(ctx context.Context, f *contract.File, i contract.Interaction) error {
+	captured := p.known()
+	err := p.perform(ctx, captured, f, i)
+	then, cancel := context.WithTimeout(ctx, putBack)
+	defer cancel()
+	for _, c := range i.Then {
+		if e := p.call(then, captured, c); e != nil && err == nil {
+			err = fmt.Errorf("putting the provider back: %w", e)
+		}
+	}
+	return err
+}
+
+// perform brings the provider into its state and plays the interaction itself.
+func (p *Player) perform(ctx context.Context, captured match.Captured, f *contract.File, i contract.Interaction) error {
 	ctx, cancel := context.WithTimeout(ctx, i.Limit())
 	defer cancel()
-	captured := match.Captured{}
 	for _, c := range i.Given {
 		if err := p.call(ctx, captured, c); err != nil {
 			return fmt.Errorf("bringing the provider into its state: %w", err)
@@ -155,16 +184,7 @@ func (p *Player) stream(ctx context.Context, captured match.Captured, full strin
 	if err != nil {
 		return fmt.Errorf("the stream does not begin: %w", err)
 	}
-	t := &talk{player: p, captured: captured, stream: s, input: m.Input(), output: m.Output(), started: make(chan error, 1)}
-	if !m.IsStreamingClient() {
-		// The one request of such a stream is its first step.
-		if err := t.request(steps[0].Send); err != nil {
-			return err
-		}
-		if steps[0].Send != nil {
-			steps = steps[1:]
-		}
-	}
+	t := &talk{player: p, captured: captured, stream: s, input: m.Input(), output: m.Output(), started: make(chan error, 1), once: !m.IsStreamingClient()}
 	for n, step := range steps {
 		if err := t.act(ctx, step); err != nil {
 			return fmt.Errorf("step %d: %w", n+1, err)
@@ -180,10 +200,8 @@ type talk struct {
 	stream        grpc.ClientStream
 	input, output protoreflect.MessageDescriptor
 	started       chan error
-}
-
-func (t *talk) request(form any) error {
-	return errors.Join(t.send(form), t.stream.CloseSend())
+	// once: the method takes one request.
+	once bool
 }
 
 func (t *talk) send(form any) error {
@@ -193,6 +211,9 @@ func (t *talk) send(form any) error {
 	}
 	if err := t.stream.SendMsg(m); err != nil && !errors.Is(err, io.EOF) { // Recv says why
 		return err
+	}
+	if t.once {
+		return t.stream.CloseSend()
 	}
 	return nil
 }
@@ -206,11 +227,11 @@ func (t *talk) act(ctx context.Context, s contract.Step) error {
 	case s.Call != nil:
 		return t.player.call(ctx, t.captured, *s.Call)
 	case s.Start != nil:
-		call := *s.Start
-		go func() { t.started <- t.player.call(ctx, match.Captured{}, call) }()
+		call, known := *s.Start, maps.Clone(t.captured)
+		go func() { t.started <- t.player.call(ctx, known, call) }()
 		return nil
-	case s.Finish != nil:
-		return t.finish(ctx, *s.Finish)
+	case s.Finish:
+		return t.finish(ctx)
 	case s.Close:
 		return t.stream.CloseSend()
 	}
@@ -239,7 +260,7 @@ func (t *talk) receive(want any) error {
 }
 
 // finish judges the call that was started; what it expects of the answer was said there.
-func (t *talk) finish(ctx context.Context, _ contract.Answer) error {
+func (t *talk) finish(ctx context.Context) error {
 	select {
 	case err := <-t.started:
 		return err

@@ -16,11 +16,13 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/ashlar-nos/ashlar/compat-tests/internal/contract"
 	"github.com/ashlar-nos/ashlar/compat-tests/internal/evidence"
 	"github.com/ashlar-nos/ashlar/compat-tests/internal/play"
 	"github.com/ashlar-nos/ashlar/lab/instance"
 	"github.com/ashlar-nos/ashlar/lab/intent"
 	"github.com/ashlar-nos/ashlar/lab/repository"
+	lifecyclev1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/lifecycle/v1"
 	"github.com/ashlar-nos/ashlar/rpm"
 )
 
@@ -172,16 +174,53 @@ func (d *device) socket(name string) (grpc.ClientConnInterface, error) {
 
 // play plays one edge and adds to its document.
 func (d *device) play(ctx context.Context, e edge, last bool, doc *evidence.Document) error {
-	s, _ := e.provider.manifest.Socket("api")
-	conn, err := d.socket(s.Unix)
+	p, err := d.player(ctx, e)
 	if err != nil {
 		return err
 	}
-	p := &play.Player{Provider: conn, Level: e.level, Socket: d.socket}
-	played, failures := p.Play(ctx, e.file, last)
+	played, failures := p.Play(ctx, e.file, func(i contract.Interaction) bool { return i.Last == last })
 	doc.Interactions += played
 	for _, f := range failures {
 		doc.Failures = append(doc.Failures, f.String())
 	}
 	return ctx.Err()
+}
+
+// player returns a player against the provider of an edge.
+func (d *device) player(ctx context.Context, e edge) (*play.Player, error) {
+	api, _ := e.provider.manifest.Socket("api")
+	conn, err := d.socket(api.Unix)
+	if e.file.Contract == lifecycleContract {
+		conn, err = d.lifecycle(ctx, e.provider.component, api.Unix)
+	}
+	return &play.Player{Provider: conn, Level: e.level, Socket: d.socket}, err
+}
+
+const lifecycleContract = "ashlar.lifecycle.v1"
+
+// lifecycle connects to where the supervisor speaks to a component: a socket of its own, one for each of the two processes
+// that a component may have. The active process is the one with the newest token. Without such a socket it is the api.
+func (d *device) lifecycle(ctx context.Context, component, api string) (grpc.ClientConnInterface, error) {
+	sockets, err := filepath.Glob(d.lab.Device.Layout.Socket(component + ".life.*.sock"))
+	if err != nil {
+		return nil, err
+	}
+	var active grpc.ClientConnInterface
+	var newest uint64
+	for _, path := range sockets {
+		conn, err := d.socket(filepath.Base(path))
+		if err != nil {
+			return nil, err
+		}
+		limit, cancel := context.WithTimeout(ctx, time.Second)
+		r, err := lifecyclev1.NewLifecycleClient(conn).Describe(limit, &lifecyclev1.DescribeRequest{})
+		cancel()
+		if err == nil && r.GetFencingToken() > newest {
+			active, newest = conn, r.GetFencingToken()
+		}
+	}
+	if active != nil {
+		return active, nil
+	}
+	return d.socket(api)
 }
