@@ -164,7 +164,7 @@ func (s *session) printPlan(p *pkgv1.Plan, note string) error {
 	if err := s.writer().Answer(g, planInfo{stepsOf(p.GetSteps()), p.GetSets(), p.GetEdges()}); err != nil || s.format != render.Table {
 		return err
 	}
-	_, err := fmt.Fprintf(s.Out, "%s of versions would run on the way there and back; all %s of consumer and provider passed their tests\n",
+	_, err := fmt.Fprintf(s.Out, "%s of versions would run on the way there and back; tested together: %s of consumer and provider\n",
 		count(int(p.GetSets()), "set", "sets"), count(int(p.GetEdges()), "pair", "pairs"))
 	if err == nil && note != "" {
 		_, err = fmt.Fprintln(s.Out, note)

@@ -20,10 +20,12 @@ type screen struct {
 	// redraw: the cursor stands behind the line of the step *drawn.
 	redraw bool
 	drawn  *uint32
+	// last is the line that was printed last: the same readings again are no news.
+	last *string
 }
 
 func (s *session) screen(j *journal) screen {
-	return screen{s: s, journal: j, redraw: s.Terminal && s.format == render.Table, drawn: new(uint32)}
+	return screen{s: s, journal: j, redraw: s.Terminal && s.format == render.Table, drawn: new(uint32), last: new(string)}
 }
 
 // progressInfo is a progress as it is printed for programs, one line each.
@@ -46,6 +48,10 @@ func (c screen) progress(p *pkgv1.Progress) error {
 		return c.s.writer().Line(c.info(p))
 	}
 	line := c.line(p)
+	if line == *c.last && !c.redraw || c.journal.over() && p.GetMessage() == "" {
+		return nil // the outcome is told apart
+	}
+	*c.last = line
 	if !c.redraw {
 		_, err := fmt.Fprintln(c.s.Out, line)
 		return err
@@ -105,7 +111,8 @@ func (c screen) line(p *pkgv1.Progress) string {
 	if p.GetFrozenUs() > 0 {
 		parts = append(parts, "frozen "+microseconds(p.GetFrozenUs()))
 	}
-	if p.GetMessage() != "" {
+	// With gates, the message is their readings in words.
+	if p.GetMessage() != "" && len(p.GetGates()) == 0 {
 		parts = append(parts, strings.ReplaceAll(p.GetMessage(), "\n", " "))
 	}
 	return strings.TrimRight(strings.Join(parts, "  "), " ")

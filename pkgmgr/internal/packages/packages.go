@@ -252,10 +252,15 @@ func (s *Server) Watch(r *pkgv1.WatchRequest, stream pkgv1.Packages_WatchServer)
 
 func (s *Server) follow(ctx context.Context, id uint64, send func(*pkgv1.Progress) error) error {
 	err := s.parts.Engine.Follow(ctx, id, func(o *engine.Operation, p engine.Progress) error { return send(progressOf(o, p)) })
-	if errors.Is(err, engine.ErrLeaving) {
+	if err != nil && (errors.Is(err, engine.ErrLeaving) || cut(ctx)) {
 		return status.Errorf(codes.Unavailable, "the package manager is being replaced or stopped: watch operation %d for how it goes on", id)
 	}
 	return answer(err)
+}
+
+// cut reports whether this process ended the call to leave, and not its caller: the kit then gives a cause.
+func cut(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), ctx.Err())
 }
 
 // followAll follows the operation under way and every one after it.
@@ -293,6 +298,9 @@ func (s *Server) Commit(ctx context.Context, _ *pkgv1.CommitRequest) (*pkgv1.Com
 		return nil, err
 	}
 	g, err := s.parts.Engine.Commit(ctx, caller(ctx))
+	if err != nil && cut(ctx) {
+		err = engine.ErrLeaving
+	}
 	if err != nil {
 		return nil, answer(err)
 	}
@@ -305,6 +313,9 @@ func (s *Server) Abort(ctx context.Context, _ *pkgv1.AbortRequest) (*pkgv1.Abort
 		return nil, err
 	}
 	text, err := s.parts.Engine.Abort(ctx, caller(ctx))
+	if err != nil && cut(ctx) {
+		err = engine.ErrLeaving
+	}
 	if err != nil {
 		return nil, answer(err)
 	}
