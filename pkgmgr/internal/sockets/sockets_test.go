@@ -214,3 +214,23 @@ func TestChangedManifestMakesANewSocket(t *testing.T) {
 		t.Error("the old socket is handed out under the new address")
 	}
 }
+
+func TestVersionsListenSideBySide(t *testing.T) {
+	d := dir(t)
+	s := sockets.New(d)
+	defer s.Close(true)
+	old, next := []manifest.Socket{{Name: "api", Unix: "a.sock"}}, []manifest.Socket{{Name: "api", Unix: "b.sock"}}
+	was := identity(t, ensure(t, s, old)[0])
+	ensure(t, s, next)
+	if identity(t, ensure(t, s, old)[0]) != was {
+		t.Error("the next version's socket took the place of the running one's")
+	}
+	s.Retain("rib", next)
+	if _, err := os.Stat(filepath.Join(d, "a.sock")); !os.IsNotExist(err) {
+		t.Errorf("the socket of the version before is left: %v", err)
+	}
+	held := s.Held()
+	if len(held) != 1 || held[0].Component != "rib" || held[0].Socket != next[0] {
+		t.Errorf("held: %+v", held)
+	}
+}
