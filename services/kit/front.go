@@ -26,8 +26,9 @@ type FrontOptions struct {
 	// Server are all other options. They are used for more than one grpc.Server, one after another, and must hold
 	// neither grpc.Creds nor grpc.InTapHandle.
 	Server []grpc.ServerOption
-	// Lasting are streams that only read, by full method such as "/gnmi.gNMI/Subscribe": a drain lets them go on until
-	// they end or its limit is near. All other streams end when the drain begins, with UNAVAILABLE.
+	// Lasting are streams that only read, by full method such as "/gnmi.gNMI/Subscribe": the drain of a frozen component,
+	// which somebody has taken over from, lets them go on until they end or its limit is near. All other streams end when
+	// the drain begins, with UNAVAILABLE.
 	Lasting []string
 }
 

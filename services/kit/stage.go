@@ -223,6 +223,10 @@ func (s *stage) leave(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit-limit/10)
 	defer cancel()
 	s.calls.end(ctx)
+	if !s.frozen {
+		// Nobody has taken over: whoever read on would keep all others waiting for this process's end.
+		ctx = closedContext()
+	}
 	s.calls.endAll(ctx)
 }
 

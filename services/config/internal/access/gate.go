@@ -33,7 +33,7 @@ const setMethod = "/gnmi.gNMI/Set"
 // is no unix socket.
 type UIDOf func(info credentials.AuthInfo) (uid uint32, ok bool)
 
-// Gate authenticates and authorises each call of a gRPC server. Install it with Options.
+// Gate authenticates and authorises each call of a gRPC server. Install it with Options and Tap.
 type Gate struct {
 	users *Users
 	uidOf UIDOf
@@ -74,14 +74,15 @@ func NewGate(users *Users, uidOf UIDOf, refused func(codes.Code), log *slog.Logg
 	}, nil
 }
 
-// Options returns the server options that put the gate before every call, reflection included. It stands at a
-// call's headers: who is refused gets no message read, however large. Verifying a password there holds up
-// only the connection that sent it, once.
+// Options returns what the gate needs of a server beside Tap: a place for each connection to remember in.
 func (g *Gate) Options() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.StatsHandler(connections{}), grpc.InTapHandle(g.tap)}
+	return []grpc.ServerOption{grpc.StatsHandler(connections{})}
 }
 
-func (g *Gate) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+// Tap is the server's tap handle: it stands before every call, reflection included, at the call's headers. Who is
+// refused gets no message read, however large. Verifying a password there holds up only the connection that sent it,
+// once.
+func (g *Gate) Tap(ctx context.Context, info *tap.Info) (context.Context, error) {
 	return g.admit(ctx, info.FullMethodName)
 }
 

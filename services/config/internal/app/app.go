@@ -36,13 +36,15 @@ import (
 // no gap in what clients read.
 const firstState = 250 * time.Millisecond
 
-// service is the running component.
+// service is the running component, or one that waits beside it for the token: it follows everybody's state then, and
+// reads the store, but writes nothing and knows no owner.
 type service struct {
 	rt         *kit.Runtime
 	engine     *commit.Engine
 	aggregator *aggregate.Aggregator
 	tls        *access.TLSFiles
-	local, tcp *northbound.Server
+	fronts     []*kit.Front
+	started    time.Time
 	serving    atomic.Bool
 }
 
@@ -70,15 +72,15 @@ func Construct(steps commit.Steps) kit.Constructor {
 		})
 		configv1.RegisterConfigServer(rt.Server, owners.NewServer(registry, engine, callerOf(rt.Policy), rt.Log))
 		s := &service{
-			rt: rt, engine: engine,
+			rt: rt, engine: engine, started: time.Now(),
 			aggregator: aggregate.New(f, rt.Layout.Roster(), rt.DialEndpoint, rt.Log, rt.Metrics),
 		}
-		return s, s.front(gnmi.NewServer(f, engine, gnmi.NewMetrics(rt.Metrics), rt.Log))
+		return s, s.north(gnmi.NewServer(f, engine, gnmi.NewMetrics(rt.Metrics), rt.Log))
 	}
 }
 
-// front makes the two listeners' servers.
-func (s *service) front(server *gnmi.Server) error {
+// north makes the two listeners' fronts.
+func (s *service) north(server *gnmi.Server) error {
 	dir := s.rt.Layout.ComponentState(s.rt.Manifest.Name)
 	users, err := access.NewUsers(filepath.Join(dir, "users.json"), s.rt.Log)
 	if err != nil {
@@ -93,8 +95,17 @@ func (s *service) front(server *gnmi.Server) error {
 		return err
 	}
 	s.tls = access.NewTLSFiles(filepath.Join(dir, "tls"), s.rt.Log)
-	s.local = northbound.New("local", server, gate, peer.Credentials(), s.rt.Metrics, s.rt.Log)
-	s.tcp = northbound.New("gnmi", server, gate, credentials.NewTLS(s.tls.ServerConfig()), s.rt.Metrics, s.rt.Log)
+	for name, creds := range map[string]credentials.TransportCredentials{
+		"local": peer.Credentials(), "gnmi": credentials.NewTLS(s.tls.ServerConfig()),
+	} {
+		north := northbound.New(name, server, gate, creds, s.rt.Metrics, s.rt.Log)
+		front, err := s.rt.Front(name, north.Options())
+		if err != nil {
+			return err
+		}
+		north.Register(front)
+		s.fronts = append(s.fronts, front)
+	}
 	return nil
 }
 
@@ -118,19 +129,23 @@ func callerOf(policy *peer.Policy) func(context.Context) string {
 	}
 }
 
-// Run loads the configuration, finishes what was pending, serves, and drains.
+// Run loads the configuration once there is a token, finishes what was pending, serves, and drains.
 func (s *service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.aggregator.Run(ctx) })
 	group.Go(func() error {
 		defer s.serving.Store(false)
+		if _, err := s.rt.Token(ctx); err != nil {
+			return nil // never activated
+		}
 		return s.engine.Run(ctx)
 	})
 	group.Go(func() error { return s.serve(ctx) })
 	return group.Wait()
 }
 
-// serve opens the listeners once the engine is ready; until then clients wait in the sockets' backlog.
+// serve opens the listeners once the engine is ready; until then clients wait in the sockets' backlog. Owners that are
+// on their way are not waited for: a Set waits for them.
 func (s *service) serve(ctx context.Context) error {
 	select {
 	case <-s.engine.Started():
@@ -143,20 +158,13 @@ func (s *service) serve(ctx context.Context) error {
 	if err := s.tls.Err(); err != nil {
 		s.rt.Log.Warn("only the unix socket can be used", "error", err)
 	}
-	group := errgroup.Group{}
-	for name, server := range map[string]*northbound.Server{"local": s.local, "gnmi": s.tcp} {
-		listener, err := s.rt.Listener(name)
-		if err != nil {
+	for _, front := range s.fronts {
+		if err := front.Open(); err != nil {
 			return err
 		}
-		group.Go(func() error { return server.Serve(listener) })
 	}
 	s.serving.Store(true)
-	<-ctx.Done()
-	<-s.engine.Stopped()
-	s.local.Stop()
-	s.tcp.Stop()
-	return group.Wait()
+	return nil
 }
 
 // Probe implements kit.Service: the store is loaded, pending marks are finished, clients are served.

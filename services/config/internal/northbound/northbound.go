@@ -1,17 +1,15 @@
 // Copyright The Ashlar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package northbound serves the management API on one listening socket, within limits: connections, calls in
+// Package northbound is the management API on one listening socket, within limits: connections, calls in
 // flight, message and header size, time to shake hands. Connections of strangers have a budget of their own. Each call is counted and timed, a panic in one ends
 // only that call, and nothing passes but through the access gate.
 package northbound
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"runtime/debug"
 	"time"
 
@@ -27,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ashlar-nos/ashlar/services/config/internal/access"
+	"github.com/ashlar-nos/ashlar/services/kit"
 )
 
 // The limits of one listener.
@@ -43,15 +42,23 @@ const (
 	// A peer that is gone without a word is noticed within pingEvery + pingLimit.
 	pingEvery = 30 * time.Second
 	pingLimit = 20 * time.Second
-	// stopLimit is how long calls in flight may take after Stop.
-	stopLimit = 500 * time.Millisecond
 )
 
-// Server serves one listener.
+// subscribe is the one stream that outlives a freeze and, while its limit lasts, a drain: it only reads.
+const subscribe = "/gnmi.gNMI/Subscribe"
+
+// Server is what stands on one listener. Who serves it makes a gRPC server, or one after another, with Options, and
+// registers on each.
 type Server struct {
-	name string
-	grpc *grpc.Server
-	log  *slog.Logger
+	service pb.GNMIServer
+	calls   *grpcprom.ServerMetrics
+	options kit.FrontOptions
+}
+
+// Registrar is a gRPC server that can be asked what is registered on it.
+type Registrar interface {
+	grpc.ServiceRegistrar
+	GetServiceInfo() map[string]grpc.ServiceInfo
 }
 
 // New returns a server of gNMI, with reflection. name is the listener's, for metrics and logs.
@@ -66,8 +73,6 @@ func New(name string, service pb.GNMIServer, gate *access.Gate, creds credential
 		return status.Error(codes.Internal, "internal error; the log of config has the details")
 	})
 	options := []grpc.ServerOption{
-		grpc.Creds(newCapped(creds, limits{known: maxConnections, strangers: maxStrangers, perSource: maxFromSource},
-			gate.Proven, labelled, log.With("listener", name))),
 		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaders),
@@ -79,25 +84,19 @@ func New(name string, service pb.GNMIServer, gate *access.Gate, creds credential
 	}
 	options = append(options, gate.Options()...)
 	options = append(options, grpc.ChainUnaryInterceptor(welcomeUnary), grpc.ChainStreamInterceptor(welcomeStream))
-	s := &Server{name: name, grpc: grpc.NewServer(options...), log: log}
-	pb.RegisterGNMIServer(s.grpc, service)
-	reflection.Register(s.grpc)
-	calls.InitializeMetrics(s.grpc)
-	return s
+	return &Server{service: service, calls: calls, options: kit.FrontOptions{
+		Credentials: newCapped(creds, limits{known: maxConnections, strangers: maxStrangers, perSource: maxFromSource},
+			gate.Proven, labelled, log.With("listener", name)),
+		Tap: gate.Tap, Server: options, Lasting: []string{subscribe},
+	}}
 }
 
-// Serve accepts connections until Stop. It closes the listener.
-func (s *Server) Serve(l net.Listener) error {
-	s.log.Info("serving gNMI", "listener", s.name, "address", l.Addr().String())
-	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-		return fmt.Errorf("listener %s: %w", s.name, err)
-	}
-	return nil
-}
+// Options are those of the gRPC server. Connections are counted over all servers together.
+func (s *Server) Options() kit.FrontOptions { return s.options }
 
-// Stop accepts nothing new, gives calls in flight a moment, and ends them.
-func (s *Server) Stop() {
-	cut := time.AfterFunc(stopLimit, s.grpc.Stop)
-	defer cut.Stop()
-	s.grpc.GracefulStop()
+// Register puts the services on a gRPC server.
+func (s *Server) Register(r Registrar) {
+	pb.RegisterGNMIServer(r, s.service)
+	reflection.Register(r)
+	s.calls.InitializeMetrics(r)
 }

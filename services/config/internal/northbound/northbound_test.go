@@ -83,10 +83,13 @@ func (h *house) serve(s *Server, network, address string) net.Addr {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	options := s.Options()
+	server := grpc.NewServer(append(options.Server, grpc.Creds(options.Credentials), grpc.InTapHandle(options.Tap))...)
+	s.Register(server)
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
+	go func() { done <- server.Serve(l) }()
 	h.t.Cleanup(func() {
-		s.Stop()
+		server.Stop()
 		if err := <-done; err != nil {
 			h.t.Error(err)
 		}
