@@ -41,15 +41,18 @@ type device struct {
 	layout  layout.Layout
 	sockets map[string]map[string]*os.File // by component and name
 	token   uint64
+	started int
 	config  *process
 	state   *process
 	// ports publishes state as the component "interfaces".
 	ports *telemetry.Publisher
 }
 
-// process is a component that runs.
+// process is a component that runs, or one that waits for its token. The test speaks to it on a socket that is its own.
 type process struct {
 	cmd  *exec.Cmd
+	name string
+	life lifecyclev1.LifecycleClient
 	done chan struct{}
 }
 
@@ -131,10 +134,23 @@ func (d *device) publisher() roster.Component {
 // run starts a component's process and activates it with a new token.
 func (d *device) run(name, binary string, env ...string) *process {
 	d.t.Helper()
+	p := d.stage(name, binary, env...)
+	d.activate(p)
+	return p
+}
+
+// stage starts a component's process.
+func (d *device) stage(name, binary string, env ...string) *process {
+	d.t.Helper()
+	d.started++
+	lifeSocket := fmt.Sprintf("%s.life.%d.sock", name, d.started)
+	life := listenUnix(d.t, d.layout.Socket(lifeSocket))
+	defer life.Close()
 	tree, err := filepath.Abs(filepath.Join("../../../", name))
 	check(d.t, err)
 	cmd := exec.Command(binary)
-	var names []string
+	names := []string{"lifecycle"}
+	cmd.ExtraFiles = append(cmd.ExtraFiles, life)
 	for socket, file := range d.sockets[name] {
 		names = append(names, socket)
 		cmd.ExtraFiles = append(cmd.ExtraFiles, file)
@@ -147,23 +163,75 @@ func (d *device) run(name, binary string, env ...string) *process {
 	defer log.Close()
 	cmd.Stderr = log
 	check(d.t, cmd.Start())
-	p := &process{cmd: cmd, done: make(chan struct{})}
+	p := &process{cmd: cmd, name: name, life: lifecyclev1.NewLifecycleClient(d.conn(lifeSocket)), done: make(chan struct{})}
 	go func() { defer close(p.done); _ = cmd.Wait() }()
-	d.token++
-	d.activate(name, p)
 	return p
 }
 
-func (d *device) activate(name string, p *process) {
+// listenUnix is a listening socket as the supervisor hands it over.
+func listenUnix(t testing.TB, path string) *os.File {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	check(t, err)
+	l.SetUnlinkOnClose(false)
+	f, err := l.File()
+	check(t, err)
+	check(t, l.Close())
+	return f
+}
+
+// tell makes a lifecycle call that must succeed.
+func (d *device) tell(p *process, what string, call func(context.Context) error) {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, err := lifecyclev1.NewLifecycleClient(d.conn(name+".sock")).Activate(ctx,
-		&lifecyclev1.ActivateRequest{FencingToken: d.token}, grpc.WaitForReady(true))
-	if err != nil {
-		log, _ := os.ReadFile(d.layout.LogFile(name))
-		d.t.Fatalf("activate %s: %v\n%s", name, err, log)
+	if err := call(ctx); err != nil {
+		log, _ := os.ReadFile(d.layout.LogFile(p.name))
+		d.t.Fatalf("%s %s: %v\n%s", what, p.name, err, log)
 	}
+}
+
+// activate gives a process a token that is newer than all before.
+func (d *device) activate(p *process) {
+	d.t.Helper()
+	d.token++
+	d.tell(p, "activate", func(ctx context.Context) error {
+		_, err := p.life.Activate(ctx, &lifecyclev1.ActivateRequest{FencingToken: d.token})
+		return err
+	})
+}
+
+func (d *device) freeze(p *process) {
+	d.t.Helper()
+	d.tell(p, "freeze", func(ctx context.Context) error {
+		_, err := p.life.Freeze(ctx, &lifecyclev1.FreezeRequest{})
+		return err
+	})
+}
+
+func (d *device) unfreeze(p *process) {
+	d.t.Helper()
+	d.tell(p, "unfreeze", func(ctx context.Context) error {
+		_, err := p.life.Unfreeze(ctx, &lifecyclev1.UnfreezeRequest{})
+		return err
+	})
+}
+
+func (d *device) drain(p *process, limit time.Duration) {
+	d.t.Helper()
+	d.tell(p, "drain", func(ctx context.Context) error {
+		_, err := p.life.Drain(ctx, &lifecyclev1.DrainRequest{LimitMs: uint32(limit.Milliseconds())})
+		return err
+	})
+}
+
+func (d *device) rehearse(p *process) (out *lifecyclev1.RehearseResponse) {
+	d.t.Helper()
+	d.tell(p, "rehearse", func(ctx context.Context) (err error) {
+		out, err = p.life.Rehearse(ctx, &lifecyclev1.RehearseRequest{})
+		return err
+	})
+	return out
 }
 
 func (d *device) startState() { d.state = d.run("state", stated) }
@@ -171,9 +239,16 @@ func (d *device) startState() { d.state = d.run("state", stated) }
 // startConfig starts configd; die says when it kills itself.
 func (d *device) startConfig(die string) {
 	d.t.Helper()
+	d.config = d.stageConfig(die)
+	d.activate(d.config)
+}
+
+// stageConfig starts configd without a token.
+func (d *device) stageConfig(die string) *process {
+	d.t.Helper()
 	self, err := os.Executable()
 	check(d.t, err)
-	d.config = d.run("config", self, envDie+"="+die)
+	return d.stage("config", self, envDie+"="+die)
 }
 
 // kill ends a process without a word.
@@ -198,11 +273,10 @@ func (d *device) conn(socket string) *grpc.ClientConn {
 // waitReady waits until the domain probe of config succeeds.
 func (d *device) waitReady() {
 	d.t.Helper()
-	client := lifecyclev1.NewLifecycleClient(d.conn("config.sock"))
 	reason := ""
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		got, err := client.Health(ctx, &lifecyclev1.HealthRequest{})
+		got, err := d.config.life.Health(ctx, &lifecyclev1.HealthRequest{})
 		cancel()
 		if err == nil && got.GetReady() {
 			return
