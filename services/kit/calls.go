@@ -125,10 +125,15 @@ func (c *calls) arrive(ctx context.Context) context.Context {
 
 func (c *calls) leave(t *ticket) { t.once.Do(func() { c.update(func() { c.unary-- }) }) }
 
-// arriveStream gives a stream a context that ends when the stream is cut.
-func (c *calls) arriveStream(ctx context.Context, lasting bool) (context.Context, error) {
+// lastingKey finds the context that ends when a lasting stream is cut.
+type lastingKey struct{}
+
+// arriveStream gives a stream a context that ends when the stream is cut. That of a lasting one ends a little later: its
+// client is to hear why, and gRPC answers by itself as soon as the context ends while a handler waits for a message.
+func (c *calls) arriveStream(call context.Context, lasting bool) (context.Context, error) {
 	s := &openStream{lasting: lasting}
-	ctx, s.cancel = context.WithCancelCause(ctx)
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancelCause(call)
 	ok := true
 	c.update(func() {
 		if ok = c.mode != refused; ok {
@@ -140,6 +145,9 @@ func (c *calls) arriveStream(ctx context.Context, lasting bool) (context.Context
 		return nil, c.replaced()
 	}
 	context.AfterFunc(ctx, func() { c.update(func() { delete(c.streams, s) }) })
+	if lasting {
+		return context.WithValue(call, lastingKey{}, ctx), nil
+	}
 	return ctx, nil
 }
 
@@ -173,6 +181,9 @@ func (c *calls) interceptUnary(ctx context.Context, req any, _ *grpc.UnaryServer
 
 func (c *calls) interceptStream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	err := c.admit(s.Context())
+	if cut, lasting := s.Context().Value(lastingKey{}).(context.Context); lasting && err == nil {
+		return c.last(cut, func() error { return next(srv, s) })
+	}
 	if err == nil {
 		err = next(srv, s)
 	}
@@ -180,6 +191,22 @@ func (c *calls) interceptStream(srv any, s grpc.ServerStream, _ *grpc.StreamServ
 		return c.replaced()
 	}
 	return err
+}
+
+// last runs the handler of a lasting stream. When the stream is cut it answers the client at once; the handler's context
+// ends with that.
+func (c *calls) last(cut context.Context, handle func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- handle() }()
+	select {
+	case err := <-done:
+		return err
+	case <-cut.Done():
+	}
+	if errors.Is(context.Cause(cut), errCut) {
+		return c.replaced()
+	}
+	return <-done
 }
 
 // ofContext reports whether a handler's error says no more than that its context ended.

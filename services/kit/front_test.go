@@ -125,6 +125,12 @@ func TestDrainEndsStreamsOfAFront(t *testing.T) {
 		if _, err := stream.Recv(); err != nil {
 			t.Fatal(err)
 		}
+		if tt.lasting != nil {
+			// Somebody takes over: without a successor nothing lasts.
+			if err := d.Running().Freeze(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		began := time.Now()
 		d.Running().Drain()
 		for err == nil {
