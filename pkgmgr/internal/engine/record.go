@@ -117,7 +117,15 @@ func (s *State) begin(r Record) {
 	if o.Kind == KindApply && o.Outcome == Running {
 		s.Pending = nil
 	}
-	message := fmt.Sprintf("%d steps, asked for by %s", len(o.Steps), o.By)
+	message := ""
+	switch len(o.Steps) {
+	case 0:
+		message = "asked for by " + o.By
+	case 1:
+		message = fmt.Sprintf("1 step, asked for by %s", o.By)
+	default:
+		message = fmt.Sprintf("%d steps, asked for by %s", len(o.Steps), o.By)
+	}
 	if o.Outcome != Running {
 		message = o.Reason
 	}
