@@ -238,7 +238,7 @@ func (f *fakePackages) Apply(r *pkgv1.ApplyRequest, stream pkgv1.Packages_ApplyS
 				time.Sleep(time.Second)
 				f.end(op, timer)
 			}()
-			return status.Error(codes.Unavailable, "the component drains")
+			return status.Error(codes.Internal, "the component is being replaced")
 		}
 	}
 	return nil

@@ -47,7 +47,7 @@ func (s *session) follow(ctx context.Context, d *depot, j *journal, detach bool,
 			return s.conclude(ctx, d, j)
 		case ctx.Err() != nil && j.operation != 0:
 			return &fail.Error{Code: fail.Refused, Text: "interrupted", Hint: detached(j.operation)}
-		case j.operation == 0 || !away(err):
+		case j.operation == 0 || !away(err) && !d.goesOn(ctx, j.operation):
 			return d.explain(ctx, err)
 		case time.Since(heard) > patience:
 			return &fail.Error{Code: fail.Unreachable, Hint: "see `ashlar status` and `ashlar logs pkgmgr`; " + detached(j.operation),
@@ -85,6 +85,12 @@ func (s *session) drain(ctx context.Context, d *depot, j *journal, screen screen
 
 // away reports whether an error means that the package manager may come back.
 func away(err error) bool { return errors.Is(err, io.EOF) || status.Code(err) == codes.Unavailable }
+
+// goesOn reports whether an operation is under way, whatever ended the stream that told of it.
+func (d *depot) goesOn(ctx context.Context, operation uint64) bool {
+	shown, err := d.show(ctx)
+	return err == nil && operationOf(shown, operation).GetOutcome() == pkgv1.Outcome_OUTCOME_RUNNING
+}
 
 // resume follows an operation after its stream broke, from its begin on. One that the device does not follow any more
 // is looked up.
