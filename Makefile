@@ -69,7 +69,7 @@ test: prerequisites build tools ## All tests, with counts; needs root
 	@! grep -q '"Action":"skip".*"Test"' build/test.json || { echo 'skipped tests:'; grep '"Action":"skip".*"Test"' build/test.json; exit 1; }
 
 # What makes namespaces, loads programs, or proves that root and strangers are told apart.
-NEEDS_ROOT := lab|dataplane|pkgmgr|rpm|services/interfaces|services/host|services/kit$$|services/config/internal/app|services/config/internal/northbound|services/rib/internal/app|services/state/internal/app
+NEEDS_ROOT := compat-tests/internal/run|lab|dataplane|pkgmgr|rpm|services/interfaces|services/host|services/kit$$|services/config/internal/app|services/config/internal/northbound|services/rib/internal/app|services/state/internal/app
 test-unprivileged: ## The tests that an ordinary user can run
 	go test $$(go list ./... | grep -vE '/ashlar/($(NEEDS_ROOT))(/|$$)')
 
