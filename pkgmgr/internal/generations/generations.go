@@ -242,13 +242,14 @@ func (g *Generations) Commit(id uint64) error {
 	return nil
 }
 
-// Prune removes all but the newest ones, the committed one, and those that needed names.
+// Prune removes all but the newest ones, the committed one, those that needed names, and the first, with which the device
+// was installed.
 func (g *Generations) Prune(needed ...uint64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	all := g.list()
 	for i, one := range all {
-		if i >= len(all)-Keep || one.ID == g.committed || slices.Contains(needed, one.ID) {
+		if i >= len(all)-Keep || one.ID == g.committed || one.ID == 1 || slices.Contains(needed, one.ID) {
 			continue
 		}
 		dir := filepath.Join(g.dir, dirName, strconv.FormatUint(one.ID, 10))

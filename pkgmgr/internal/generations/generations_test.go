@@ -72,7 +72,7 @@ func TestPruneKeepsWhatIsNeeded(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := open(t, dir).List()
-	if len(list) != generations.Keep+2 || list[0].ID != 2 || list[1].ID != 5 || list[2].ID != 11 {
+	if len(list) != generations.Keep+3 || list[0].ID != 1 || list[1].ID != 2 || list[2].ID != 5 || list[3].ID != 11 {
 		t.Errorf("%d generations stay: %v", len(list), list)
 	}
 	if g.Next() != 21 {
