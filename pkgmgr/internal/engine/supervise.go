@@ -109,10 +109,16 @@ func words(err error) error {
 	return err
 }
 
+// answerLimit is how long a staged process has for its first answer. A component that is started without one beside
+// it may take longer: then nobody waits with an operation.
+const answerLimit = 10 * time.Second
+
 func (e *Engine) stage(ctx context.Context, component, digest string) error {
 	ctx, cancel := context.WithTimeout(ctx, stageLimit)
 	defer cancel()
-	_, err := e.cfg.Supervisor.Stage(ctx, &supervisorv1.StageRequest{Component: component, Tree: e.cfg.Store.Tree(digest)}, grpc.WaitForReady(true))
+	_, err := e.cfg.Supervisor.Stage(ctx, &supervisorv1.StageRequest{
+		Component: component, Tree: e.cfg.Store.Tree(digest), LimitMs: uint32(answerLimit.Milliseconds()),
+	}, grpc.WaitForReady(true))
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,6 +63,9 @@ func Open(dir string) (*Generations, error) {
 		return nil, fmt.Errorf("generations: %w", err)
 	}
 	for _, file := range files {
+		if strings.HasPrefix(filepath.Base(filepath.Dir(file)), unfinished) {
+			continue
+		}
 		one, err := read(file)
 		if err != nil {
 			return nil, fmt.Errorf("generations: %w", err)
@@ -71,7 +75,22 @@ func Open(dir string) (*Generations, error) {
 	if err := g.readCommitted(); err != nil {
 		return nil, fmt.Errorf("generations: %w", err)
 	}
-	return g, nil
+	return g, g.sweep()
+}
+
+// unfinished begins the name of a generation that is being made. Whoever made it may have ended meanwhile.
+const unfinished = ".new-"
+
+// sweep removes what was not finished.
+func (g *Generations) sweep() error {
+	left, err := filepath.Glob(filepath.Join(g.dir, dirName, unfinished+"*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("generations: what was not finished stays: %w", err)
+	}
+	return nil
 }
 
 func read(file string) (Generation, error) {
@@ -190,7 +209,7 @@ func (g *Generations) write(one Generation, tree func(digest string) string) err
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(parent, ".new-*")
+	tmp, err := os.MkdirTemp(parent, unfinished+"*")
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@
 package generations_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -92,5 +94,27 @@ func TestHalfMadeIsNone(t *testing.T) {
 	}
 	if err := g.Make(generations.Generation{ID: 1}, func(string) string { return dir }); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever made a generation may have been killed after its record was written and before it got its name.
+func TestUnfinishedIsSweptAway(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, "generations", ".new-123")
+	if err := os.MkdirAll(left, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(left, "generation.json"), []byte(`{"id":7}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	g, err := generations.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := g.List(); len(all) != 0 {
+		t.Errorf("%v is taken for a generation", all)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was not finished is still there: %v", err)
 	}
 }
