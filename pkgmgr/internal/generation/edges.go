@@ -90,6 +90,9 @@ func (e *edges) after(m *manifest.Manifest) (names []string, faults []error) {
 			continue
 		}
 		level, _ := e.members[provider.Name].Level(q.Contract)
+		if !q.Levels.Contains(level) && q.Optional {
+			continue // as if it were not there: the component works without
+		}
 		if !q.Levels.Contains(level) {
 			faults = append(faults, fmt.Errorf("%s requires %s at level %s and %s provides level %d", m.Name, q.Contract, q.Levels, provider.Name, level))
 		}

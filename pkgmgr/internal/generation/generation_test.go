@@ -107,10 +107,6 @@ func TestFaults(t *testing.T) {
 		{"same socket", map[string]string{"a": head("a", ""), "b": strings.Replace(head("b", ""), "b.sock", "a.sock", 1)}, "both listen on a.sock"},
 		{"the supervisor's socket", map[string]string{"a": head("a", "") + "  - {name: x, unix: supervisor.fds.sock}\n"}, "supervisor and a both listen on supervisor.fds.sock"},
 		{"the supervisor's contract", map[string]string{"a": head("a", "provides: [{contract: test.supervisor.v1, level: 1}]\n")}, "supervisor and a both provide"},
-		{"level of an optional one", map[string]string{
-			"a": head("a", "provides: [{contract: test.a.v1, level: 1}]\n"),
-			"b": head("b", "requires: [{contract: test.a.v1, levels: {min: 2}, optional: true}]\n"),
-		}, "b requires test.a.v1 at level ≥ 2 and a provides level 1"},
 	} {
 		t.Run(test.desc, func(t *testing.T) {
 			_, err := load(t, test.manifests)
@@ -149,5 +145,20 @@ func TestProgramMustBeForAll(t *testing.T) {
 	}
 	if _, err := generation.Load(dir, m, nil); err == nil || !strings.Contains(err.Error(), "every user may run") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// An optional requirement is no fault when its provider is of another level: the component does without.
+func TestOptionalOfAnotherLevelIsAbsent(t *testing.T) {
+	manifests := map[string]string{
+		"zeta":  head("zeta", "provides: [{contract: test.zeta.v1, level: 1}]\n"),
+		"alpha": head("alpha", "requires: [{contract: test.zeta.v1, levels: {min: 2}, optional: true}]\n"),
+	}
+	if _, err := load(t, manifests); err != nil {
+		t.Error(err)
+	}
+	manifests["alpha"] = head("alpha", "requires: [{contract: test.zeta.v1, levels: {min: 2}}]\n")
+	if _, err := load(t, manifests); err == nil || !strings.Contains(err.Error(), "provides level 1") {
+		t.Errorf("a requirement of a level that nobody provides: %v", err)
 	}
 }

@@ -66,7 +66,7 @@ type Provision struct {
 type Requirement struct {
 	Contract string `json:"contract"`
 	Levels   Levels `json:"levels"`
-	// Optional: the component starts and is ready without it.
+	// Optional: the component starts and is ready without it. A provider of another level is as good as none.
 	Optional bool `json:"optional,omitempty"`
 }
 
