@@ -41,6 +41,12 @@ static __always_inline int special_v4(__u32 octet)
 	return octet == 0 || octet == 127 || octet >= 224;
 }
 
+/* link_local_v4 is true for 169.254/16: a router forwards neither from nor to it (RFC 3927, section 7). */
+static __always_inline int link_local_v4(__be32 address)
+{
+	return (address & bpf_htonl(0xffff0000)) == bpf_htonl(0xa9fe0000);
+}
+
 static __always_inline __u32 destination_v4(const struct iphdr *ip)
 {
 	__u32 octet = ((const __u8 *)&ip->daddr)[0];
@@ -80,6 +86,8 @@ static __always_inline __u32 parse_v4(struct frame *f, struct iphdr *ip)
 		return reason;
 	if (special_v4(((const __u8 *)&ip->saddr)[0]))
 		return REASON_DROP_MARTIAN_SOURCE;
+	if (link_local_v4(ip->daddr) || link_local_v4(ip->saddr))
+		return REASON_PUNT_LINK_LOCAL;
 	/* All fragments of a datagram take one path: only its first would have ports. */
 	f->flow = has_ports(ip->protocol) && !(ip->frag_off & bpf_htons(0x3fff));
 	return REASON_FORWARDED;

@@ -47,6 +47,8 @@ type hopData struct {
 	Weight    uint32 `json:"weight"`
 	Resolved  bool   `json:"resolved"`
 	Hardware  string `json:"hardware_address,omitempty"`
+	Packets   uint64 `json:"packets"`
+	Bytes     uint64 `json:"bytes"`
 }
 
 func (s *session) showForwarding() *cobra.Command {
@@ -110,7 +112,7 @@ func (s *session) printForwarding(routes []*dataplanev1.ForwardingRoute) error {
 		i := forwardingInfo{Prefix: column(r.GetPrefix()), Action: word(r.GetAction().String()), Group: r.GetGroup(), NextHops: []hopData{}}
 		var texts []string
 		for _, h := range r.GetNextHops() {
-			i.NextHops = append(i.NextHops, hopData{address(h.GetAddress()), h.GetInterface(), max(h.GetWeight(), 1), h.GetResolved(), mac(h.GetHardwareAddress())})
+			i.NextHops = append(i.NextHops, hopData{address(h.GetAddress()), h.GetInterface(), max(h.GetWeight(), 1), h.GetResolved(), mac(h.GetHardwareAddress()), h.GetPackets(), h.GetBytes()})
 			texts = append(texts, resolution(h))
 		}
 		data = append(data, i)

@@ -171,6 +171,9 @@ func anyAddress(rng *rand.Rand, v6 bool) netip.Addr {
 		a[i] = octets[rng.IntN(len(octets))]
 	}
 	if !v6 {
+		if rng.IntN(24) == 0 {
+			a[0], a[1] = 169, 254
+		}
 		return netip.AddrFrom4([4]byte(a[:4]))
 	}
 	switch rng.IntN(12) {

@@ -127,6 +127,8 @@ func (r *Router) v4(frame []byte) Outcome {
 		return drop("martian-destination")
 	case neverRouted(from) || from.IsMulticast():
 		return drop("martian-source")
+	case from.IsLinkLocalUnicast() || to.IsLinkLocalUnicast():
+		return punt("link-local")
 	}
 	g, outcome := r.decide(to, p[8])
 	if g == nil {

@@ -150,7 +150,7 @@ func routeMessage(r engine.Route) *dataplanev1.ForwardingRoute {
 	for _, h := range r.Hops {
 		m.NextHops = append(m.NextHops, &dataplanev1.ResolvedNextHop{
 			Interface: h.Interface, Address: h.Address.AsSlice(), Weight: h.Weight,
-			Resolved: h.Resolved, HardwareAddress: h.MAC,
+			Resolved: h.Resolved, HardwareAddress: h.MAC, Packets: h.Packets, Bytes: h.Bytes,
 		})
 	}
 	return m

@@ -1356,8 +1356,11 @@ type ResolvedNextHop struct {
 	// resolved: packets are rewritten by the program; else the kernel gets them.
 	Resolved        bool   `protobuf:"varint,4,opt,name=resolved,proto3" json:"resolved,omitempty"`
 	HardwareAddress []byte `protobuf:"bytes,5,opt,name=hardware_address,json=hardwareAddress,proto3" json:"hardware_address,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// packets and bytes (layer 2, without FCS) that were sent by this next hop, over all groups that have it. Level 2.
+	Packets       uint64 `protobuf:"varint,6,opt,name=packets,proto3" json:"packets,omitempty"`
+	Bytes         uint64 `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResolvedNextHop) Reset() {
@@ -1423,6 +1426,20 @@ func (x *ResolvedNextHop) GetHardwareAddress() []byte {
 		return x.HardwareAddress
 	}
 	return nil
+}
+
+func (x *ResolvedNextHop) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *ResolvedNextHop) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
 }
 
 type ListRoutesResponse struct {
@@ -1998,13 +2015,15 @@ const file_ashlar_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x06prefix\x18\x01 \x01(\fR\x06prefix\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\rR\x05group\x123\n" +
 	"\x06action\x18\x03 \x01(\x0e2\x1b.ashlar.dataplane.v1.ActionR\x06action\x12A\n" +
-	"\tnext_hops\x18\x04 \x03(\v2$.ashlar.dataplane.v1.ResolvedNextHopR\bnextHops\"\xa8\x01\n" +
+	"\tnext_hops\x18\x04 \x03(\v2$.ashlar.dataplane.v1.ResolvedNextHopR\bnextHops\"\xd8\x01\n" +
 	"\x0fResolvedNextHop\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x16\n" +
 	"\x06weight\x18\x03 \x01(\rR\x06weight\x12\x1a\n" +
 	"\bresolved\x18\x04 \x01(\bR\bresolved\x12)\n" +
-	"\x10hardware_address\x18\x05 \x01(\fR\x0fhardwareAddress\"R\n" +
+	"\x10hardware_address\x18\x05 \x01(\fR\x0fhardwareAddress\x12\x18\n" +
+	"\apackets\x18\x06 \x01(\x04R\apackets\x12\x14\n" +
+	"\x05bytes\x18\a \x01(\x04R\x05bytes\"R\n" +
 	"\x12ListRoutesResponse\x12<\n" +
 	"\x06routes\x18\x01 \x03(\v2$.ashlar.dataplane.v1.ForwardingRouteR\x06routes\")\n" +
 	"\rLookupRequest\x12\x18\n" +
@@ -2056,7 +2075,7 @@ const file_ashlar_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"ListRoutes\x12&.ashlar.dataplane.v1.ListRoutesRequest\x1a'.ashlar.dataplane.v1.ListRoutesResponse0\x01\x12Q\n" +
 	"\x06Lookup\x12\".ashlar.dataplane.v1.LookupRequest\x1a#.ashlar.dataplane.v1.LookupResponse\x12f\n" +
 	"\rListNeighbors\x12).ashlar.dataplane.v1.ListNeighborsRequest\x1a*.ashlar.dataplane.v1.ListNeighborsResponse\x12`\n" +
-	"\vGetCounters\x12'.ashlar.dataplane.v1.GetCountersRequest\x1a(.ashlar.dataplane.v1.GetCountersResponseBL\xa8\xed\x18\x01ZFgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/dataplane/v1;dataplanev1b\x06proto3"
+	"\vGetCounters\x12'.ashlar.dataplane.v1.GetCountersRequest\x1a(.ashlar.dataplane.v1.GetCountersResponseBL\xa8\xed\x18\x02ZFgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/dataplane/v1;dataplanev1b\x06proto3"
 
 var (
 	file_ashlar_dataplane_v1_dataplane_proto_rawDescOnce sync.Once
