@@ -132,6 +132,9 @@ func (s *session) printSummary(destination string, sum *hostv1.PingSummary) erro
 		line["minimum_ms"], line["average_ms"], line["maximum_ms"] = lowest, mean, highest
 		text += fmt.Sprintf(", round trip min/avg/max %.3f/%.3f/%.3f ms", lowest, mean, highest)
 	}
+	if sum.GetExplanation() != "" {
+		line["explanation"] = sum.GetExplanation()
+	}
 	var err error
 	if s.format != render.Table {
 		err = s.writer().Line(line)
@@ -139,9 +142,16 @@ func (s *session) printSummary(destination string, sum *hostv1.PingSummary) erro
 		_, err = fmt.Fprintln(s.Out, text)
 	}
 	if err == nil && sum.GetReceived() == 0 {
-		return fail.Refusef("see `ashlar show routes` and `ashlar show neighbors`", "%s does not answer", destination)
+		return unanswered(destination, sum.GetExplanation())
 	}
 	return err
+}
+
+func unanswered(destination, explanation string) error {
+	if explanation == "" {
+		return fail.Refusef("see `ashlar show routes` and `ashlar show neighbors`", "%s does not answer", destination)
+	}
+	return fail.Refusef("see `ashlar show routes` and `ashlar show neighbors`", "%s does not answer: %s", destination, explanation)
 }
 
 func (s *session) traceroute() *cobra.Command {

@@ -19,6 +19,7 @@ import (
 
 	hostv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/host/v1"
 	"github.com/ashlar-nos/ashlar/services/host/internal/clock"
+	"github.com/ashlar-nos/ashlar/services/host/internal/explain"
 	"github.com/ashlar-nos/ashlar/services/host/internal/hostname"
 	"github.com/ashlar-nos/ashlar/services/host/internal/inventory"
 	"github.com/ashlar-nos/ashlar/services/host/internal/ownership"
@@ -55,6 +56,7 @@ func New(_ context.Context, rt *kit.Runtime) (kit.Service, error) {
 		Name: "ashlar_host_hostname_repairs_total",
 		Help: "Times somebody else changed the host name and it was put back.",
 	}, func() float64 { return float64(keeper.Repairs()) }))
+	a.server.Why = explain.Explainer{Roster: rt.Roster, Dial: rt.Dial}.Why
 	hostv1.RegisterHostServer(rt.Server, a.server)
 	return a, nil
 }

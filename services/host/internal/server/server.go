@@ -8,6 +8,7 @@ package server
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,6 +36,9 @@ const (
 // Server implements the contract. Safe for concurrent use.
 type Server struct {
 	hostv1.UnimplementedHostServer
+	// Why says what is known of a destination that does not answer; empty for nothing. It is set before the first call.
+	Why func(ctx context.Context, destination netip.Addr) string
+
 	pinger   *ping.Pinger
 	sessions chan struct{}
 	// life ends all sessions.
@@ -87,10 +91,14 @@ func (s *Server) Ping(r *hostv1.PingRequest, stream grpc.ServerStreamingServer[h
 	if err != nil {
 		return failure(ctx, err)
 	}
-	return stream.Send(&hostv1.PingResponse{Message: &hostv1.PingResponse_Summary{Summary: &hostv1.PingSummary{
+	out := &hostv1.PingSummary{
 		Sent: uint32(summary.Sent), Received: uint32(summary.Received), Minimum: durationpb.New(summary.Minimum),
 		Average: durationpb.New(summary.Average), Maximum: durationpb.New(summary.Maximum),
-	}}})
+	}
+	if summary.Received == 0 && s.Why != nil {
+		out.Explanation = s.Why(ctx, request.Route.Destination)
+	}
+	return stream.Send(&hostv1.PingResponse{Message: &hostv1.PingResponse_Summary{Summary: out}})
 }
 
 func pingRequest(r *hostv1.PingRequest) (ping.Request, error) {

@@ -4,12 +4,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ribv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/rib/v1"
 	"github.com/ashlar-nos/ashlar/services/rib/internal/producer"
@@ -101,5 +103,32 @@ func (s *Server) Lookup(_ context.Context, q *ribv1.LookupRequest) (*ribv1.Looku
 	if out == nil {
 		return nil, status.Errorf(codes.NotFound, "no route to %s", a)
 	}
+	return out, nil
+}
+
+const (
+	defaultChanges = 10
+	maxChanges     = 100
+)
+
+// Explain implements the contract.
+func (s *Server) Explain(_ context.Context, q *ribv1.ExplainRequest) (*ribv1.ExplainResponse, error) {
+	a, ok := netip.AddrFromSlice(q.GetAddress())
+	if !ok {
+		return nil, status.Errorf(codes.InvalidArgument, "an address has 4 or 16 bytes, this one has %d", len(q.GetAddress()))
+	}
+	limit := min(int(cmp.Or(q.GetChanges(), defaultChanges)), maxChanges)
+	out := &ribv1.ExplainResponse{}
+	s.RIB.View(func(t *table.Table) {
+		if ref, found := t.Lookup(a); found {
+			best, _ := t.Best(ref)
+			out.Path = wirePath(best)
+		}
+		for _, c := range t.Changes(a.Unmap(), limit) {
+			out.Changes = append(out.Changes, &ribv1.Change{
+				Time: timestamppb.New(c.At), Prefix: wirePrefix(c.Prefix), From: c.From, To: c.To, Reason: c.Reason,
+			})
+		}
+	})
 	return out, nil
 }

@@ -71,6 +71,8 @@ type entry struct {
 	fib.Slot
 	first *path
 	best  *path
+	// told is the best path that the history knows.
+	told  *path
 	dirty bool
 }
 

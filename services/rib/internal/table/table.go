@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/ashlar-nos/ashlar/services/rib/internal/fib"
 	"github.com/gaissmai/bart"
@@ -45,6 +46,10 @@ type Table struct {
 
 	watchedAddresses  bart.Table[watchers]
 	watchedInterfaces map[string]watchers
+
+	history history
+	// now is when the changes being put into effect happened.
+	now time.Time
 
 	paths        int
 	resolutions  uint64
@@ -140,6 +145,7 @@ func (t *Table) Resolutions() uint64 { return t.resolutions }
 // Settle puts the changes since the last call into effect: it resolves the sets that could see one,
 // chooses the best path of each prefix concerned and tells the outbox.
 func (t *Table) Settle() {
+	t.now = time.Now()
 	slices.SortFunc(t.dirtySets, func(a, b *set) int { return cmp.Compare(a.group.ID(), b.group.ID()) })
 	for _, s := range t.dirtySets {
 		s.dirty = false
@@ -195,6 +201,7 @@ func (t *Table) refresh(s *set) {
 
 func (t *Table) prefer(e *entry) {
 	e.best = e.choose()
+	t.note(e)
 	if e.best != nil {
 		t.outbox.Want(&e.Slot, e.best.set.group)
 		return

@@ -273,12 +273,15 @@ func (x *PingReply) GetError() string {
 }
 
 type PingSummary struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sent          uint32                 `protobuf:"varint,1,opt,name=sent,proto3" json:"sent,omitempty"`
-	Received      uint32                 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"`
-	Minimum       *durationpb.Duration   `protobuf:"bytes,3,opt,name=minimum,proto3" json:"minimum,omitempty"`
-	Average       *durationpb.Duration   `protobuf:"bytes,4,opt,name=average,proto3" json:"average,omitempty"`
-	Maximum       *durationpb.Duration   `protobuf:"bytes,5,opt,name=maximum,proto3" json:"maximum,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sent     uint32                 `protobuf:"varint,1,opt,name=sent,proto3" json:"sent,omitempty"`
+	Received uint32                 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"`
+	Minimum  *durationpb.Duration   `protobuf:"bytes,3,opt,name=minimum,proto3" json:"minimum,omitempty"`
+	Average  *durationpb.Duration   `protobuf:"bytes,4,opt,name=average,proto3" json:"average,omitempty"`
+	Maximum  *durationpb.Duration   `protobuf:"bytes,5,opt,name=maximum,proto3" json:"maximum,omitempty"`
+	// explanation says what the routing table knows of the destination when nothing was received; empty when it has
+	// nothing to say or is not there. Level 2.
+	Explanation   string `protobuf:"bytes,6,opt,name=explanation,proto3" json:"explanation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +349,13 @@ func (x *PingSummary) GetMaximum() *durationpb.Duration {
 		return x.Maximum
 	}
 	return nil
+}
+
+func (x *PingSummary) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
 }
 
 type TracerouteRequest struct {
@@ -517,13 +527,14 @@ const file_ashlar_host_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"round_trip\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\troundTrip\x12\x14\n" +
 	"\x05bytes\x18\x04 \x01(\rR\x05bytes\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error\"\xdc\x01\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\"\xfe\x01\n" +
 	"\vPingSummary\x12\x12\n" +
 	"\x04sent\x18\x01 \x01(\rR\x04sent\x12\x1a\n" +
 	"\breceived\x18\x02 \x01(\rR\breceived\x123\n" +
 	"\aminimum\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\aminimum\x123\n" +
 	"\aaverage\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\aaverage\x123\n" +
-	"\amaximum\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\amaximum\"\x97\x01\n" +
+	"\amaximum\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\amaximum\x12 \n" +
+	"\vexplanation\x18\x06 \x01(\tR\vexplanation\"\x97\x01\n" +
 	"\x11TracerouteRequest\x12 \n" +
 	"\vdestination\x18\x01 \x01(\tR\vdestination\x12\x19\n" +
 	"\bmax_hops\x18\x02 \x01(\rR\amaxHops\x12-\n" +
@@ -539,7 +550,7 @@ const file_ashlar_host_v1_host_proto_rawDesc = "" +
 	"\x04Host\x12C\n" +
 	"\x04Ping\x12\x1b.ashlar.host.v1.PingRequest\x1a\x1c.ashlar.host.v1.PingResponse0\x01\x12U\n" +
 	"\n" +
-	"Traceroute\x12!.ashlar.host.v1.TracerouteRequest\x1a\".ashlar.host.v1.TracerouteResponse0\x01BB\xa8\xed\x18\x01Z<github.com/ashlar-nos/ashlar/proto/gen/ashlar/host/v1;hostv1b\x06proto3"
+	"Traceroute\x12!.ashlar.host.v1.TracerouteRequest\x1a\".ashlar.host.v1.TracerouteResponse0\x01BB\xa8\xed\x18\x02Z<github.com/ashlar-nos/ashlar/proto/gen/ashlar/host/v1;hostv1b\x06proto3"
 
 var (
 	file_ashlar_host_v1_host_proto_rawDescOnce sync.Once

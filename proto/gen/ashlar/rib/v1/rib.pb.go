@@ -10,6 +10,7 @@ import (
 	_ "github.com/ashlar-nos/ashlar/proto/gen/ashlar/contract/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -1000,11 +1001,198 @@ func (x *LookupResponse) GetPath() *Path {
 	return nil
 }
 
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// address is 4 or 16 bytes, network byte order.
+	Address []byte `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// changes is how many to return at the most; 0 means 10, at most 100.
+	Changes       uint32 `protobuf:"varint,2,opt,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_ashlar_rib_v1_rib_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_rib_v1_rib_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_ashlar_rib_v1_rib_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ExplainRequest) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetChanges() uint32 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+type ExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// path is the best route; absent when there is none.
+	Path *Path `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// changes, the newest first.
+	Changes       []*Change `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_ashlar_rib_v1_rib_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_rib_v1_rib_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_ashlar_rib_v1_rib_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ExplainResponse) GetPath() *Path {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetChanges() []*Change {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// Change is what happened to the best path of a prefix.
+type Change struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Prefix *Prefix                `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// from and to are the protocols of the best path before and after; empty for none.
+	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	To   string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	// reason is a sentence for the operator, for example "the route of static became unreachable: interface ge1 is down".
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Change) Reset() {
+	*x = Change{}
+	mi := &file_ashlar_rib_v1_rib_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Change) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Change) ProtoMessage() {}
+
+func (x *Change) ProtoReflect() protoreflect.Message {
+	mi := &file_ashlar_rib_v1_rib_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Change.ProtoReflect.Descriptor instead.
+func (*Change) Descriptor() ([]byte, []int) {
+	return file_ashlar_rib_v1_rib_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Change) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Change) GetPrefix() *Prefix {
+	if x != nil {
+		return x.Prefix
+	}
+	return nil
+}
+
+func (x *Change) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Change) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Change) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_ashlar_rib_v1_rib_proto protoreflect.FileDescriptor
 
 const file_ashlar_rib_v1_rib_proto_rawDesc = "" +
 	"\n" +
-	"\x17ashlar/rib/v1/rib.proto\x12\rashlar.rib.v1\x1a!ashlar/contract/v1/contract.proto\"\xb0\x01\n" +
+	"\x17ashlar/rib/v1/rib.proto\x12\rashlar.rib.v1\x1a!ashlar/contract/v1/contract.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n" +
 	"\x0eProduceRequest\x12)\n" +
 	"\x04open\x18\x01 \x01(\v2\x13.ashlar.rib.v1.OpenH\x00R\x04open\x12,\n" +
 	"\x05batch\x18\x02 \x01(\v2\x14.ashlar.rib.v1.BatchH\x00R\x05batch\x12:\n" +
@@ -1065,11 +1253,24 @@ const file_ashlar_rib_v1_rib_proto_rawDesc = "" +
 	"\rLookupRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\"9\n" +
 	"\x0eLookupResponse\x12'\n" +
-	"\x04path\x18\x01 \x01(\v2\x13.ashlar.rib.v1.PathR\x04path2\xdd\x01\n" +
+	"\x04path\x18\x01 \x01(\v2\x13.ashlar.rib.v1.PathR\x04path\"D\n" +
+	"\x0eExplainRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x18\n" +
+	"\achanges\x18\x02 \x01(\rR\achanges\"k\n" +
+	"\x0fExplainResponse\x12'\n" +
+	"\x04path\x18\x01 \x01(\v2\x13.ashlar.rib.v1.PathR\x04path\x12/\n" +
+	"\achanges\x18\x02 \x03(\v2\x15.ashlar.rib.v1.ChangeR\achanges\"\xa3\x01\n" +
+	"\x06Change\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12-\n" +
+	"\x06prefix\x18\x02 \x01(\v2\x15.ashlar.rib.v1.PrefixR\x06prefix\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\xa7\x02\n" +
 	"\x03Rib\x12L\n" +
 	"\aProduce\x12\x1d.ashlar.rib.v1.ProduceRequest\x1a\x1e.ashlar.rib.v1.ProduceResponse(\x010\x01\x12A\n" +
 	"\x04List\x12\x1a.ashlar.rib.v1.ListRequest\x1a\x1b.ashlar.rib.v1.ListResponse0\x01\x12E\n" +
-	"\x06Lookup\x12\x1c.ashlar.rib.v1.LookupRequest\x1a\x1d.ashlar.rib.v1.LookupResponseB@\xa8\xed\x18\x01Z:github.com/ashlar-nos/ashlar/proto/gen/ashlar/rib/v1;ribv1b\x06proto3"
+	"\x06Lookup\x12\x1c.ashlar.rib.v1.LookupRequest\x1a\x1d.ashlar.rib.v1.LookupResponse\x12H\n" +
+	"\aExplain\x12\x1d.ashlar.rib.v1.ExplainRequest\x1a\x1e.ashlar.rib.v1.ExplainResponseB@\xa8\xed\x18\x02Z:github.com/ashlar-nos/ashlar/proto/gen/ashlar/rib/v1;ribv1b\x06proto3"
 
 var (
 	file_ashlar_rib_v1_rib_proto_rawDescOnce sync.Once
@@ -1083,24 +1284,28 @@ func file_ashlar_rib_v1_rib_proto_rawDescGZIP() []byte {
 	return file_ashlar_rib_v1_rib_proto_rawDescData
 }
 
-var file_ashlar_rib_v1_rib_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_ashlar_rib_v1_rib_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_ashlar_rib_v1_rib_proto_goTypes = []any{
-	(*ProduceRequest)(nil),  // 0: ashlar.rib.v1.ProduceRequest
-	(*ProduceResponse)(nil), // 1: ashlar.rib.v1.ProduceResponse
-	(*Open)(nil),            // 2: ashlar.rib.v1.Open
-	(*Opened)(nil),          // 3: ashlar.rib.v1.Opened
-	(*Batch)(nil),           // 4: ashlar.rib.v1.Batch
-	(*EndOfSync)(nil),       // 5: ashlar.rib.v1.EndOfSync
-	(*Acknowledged)(nil),    // 6: ashlar.rib.v1.Acknowledged
-	(*Failure)(nil),         // 7: ashlar.rib.v1.Failure
-	(*Prefix)(nil),          // 8: ashlar.rib.v1.Prefix
-	(*Route)(nil),           // 9: ashlar.rib.v1.Route
-	(*NextHop)(nil),         // 10: ashlar.rib.v1.NextHop
-	(*Path)(nil),            // 11: ashlar.rib.v1.Path
-	(*ListRequest)(nil),     // 12: ashlar.rib.v1.ListRequest
-	(*ListResponse)(nil),    // 13: ashlar.rib.v1.ListResponse
-	(*LookupRequest)(nil),   // 14: ashlar.rib.v1.LookupRequest
-	(*LookupResponse)(nil),  // 15: ashlar.rib.v1.LookupResponse
+	(*ProduceRequest)(nil),        // 0: ashlar.rib.v1.ProduceRequest
+	(*ProduceResponse)(nil),       // 1: ashlar.rib.v1.ProduceResponse
+	(*Open)(nil),                  // 2: ashlar.rib.v1.Open
+	(*Opened)(nil),                // 3: ashlar.rib.v1.Opened
+	(*Batch)(nil),                 // 4: ashlar.rib.v1.Batch
+	(*EndOfSync)(nil),             // 5: ashlar.rib.v1.EndOfSync
+	(*Acknowledged)(nil),          // 6: ashlar.rib.v1.Acknowledged
+	(*Failure)(nil),               // 7: ashlar.rib.v1.Failure
+	(*Prefix)(nil),                // 8: ashlar.rib.v1.Prefix
+	(*Route)(nil),                 // 9: ashlar.rib.v1.Route
+	(*NextHop)(nil),               // 10: ashlar.rib.v1.NextHop
+	(*Path)(nil),                  // 11: ashlar.rib.v1.Path
+	(*ListRequest)(nil),           // 12: ashlar.rib.v1.ListRequest
+	(*ListResponse)(nil),          // 13: ashlar.rib.v1.ListResponse
+	(*LookupRequest)(nil),         // 14: ashlar.rib.v1.LookupRequest
+	(*LookupResponse)(nil),        // 15: ashlar.rib.v1.LookupResponse
+	(*ExplainRequest)(nil),        // 16: ashlar.rib.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 17: ashlar.rib.v1.ExplainResponse
+	(*Change)(nil),                // 18: ashlar.rib.v1.Change
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_ashlar_rib_v1_rib_proto_depIdxs = []int32{
 	2,  // 0: ashlar.rib.v1.ProduceRequest.open:type_name -> ashlar.rib.v1.Open
@@ -1119,17 +1324,23 @@ var file_ashlar_rib_v1_rib_proto_depIdxs = []int32{
 	8,  // 13: ashlar.rib.v1.ListRequest.within:type_name -> ashlar.rib.v1.Prefix
 	11, // 14: ashlar.rib.v1.ListResponse.paths:type_name -> ashlar.rib.v1.Path
 	11, // 15: ashlar.rib.v1.LookupResponse.path:type_name -> ashlar.rib.v1.Path
-	0,  // 16: ashlar.rib.v1.Rib.Produce:input_type -> ashlar.rib.v1.ProduceRequest
-	12, // 17: ashlar.rib.v1.Rib.List:input_type -> ashlar.rib.v1.ListRequest
-	14, // 18: ashlar.rib.v1.Rib.Lookup:input_type -> ashlar.rib.v1.LookupRequest
-	1,  // 19: ashlar.rib.v1.Rib.Produce:output_type -> ashlar.rib.v1.ProduceResponse
-	13, // 20: ashlar.rib.v1.Rib.List:output_type -> ashlar.rib.v1.ListResponse
-	15, // 21: ashlar.rib.v1.Rib.Lookup:output_type -> ashlar.rib.v1.LookupResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	11, // 16: ashlar.rib.v1.ExplainResponse.path:type_name -> ashlar.rib.v1.Path
+	18, // 17: ashlar.rib.v1.ExplainResponse.changes:type_name -> ashlar.rib.v1.Change
+	19, // 18: ashlar.rib.v1.Change.time:type_name -> google.protobuf.Timestamp
+	8,  // 19: ashlar.rib.v1.Change.prefix:type_name -> ashlar.rib.v1.Prefix
+	0,  // 20: ashlar.rib.v1.Rib.Produce:input_type -> ashlar.rib.v1.ProduceRequest
+	12, // 21: ashlar.rib.v1.Rib.List:input_type -> ashlar.rib.v1.ListRequest
+	14, // 22: ashlar.rib.v1.Rib.Lookup:input_type -> ashlar.rib.v1.LookupRequest
+	16, // 23: ashlar.rib.v1.Rib.Explain:input_type -> ashlar.rib.v1.ExplainRequest
+	1,  // 24: ashlar.rib.v1.Rib.Produce:output_type -> ashlar.rib.v1.ProduceResponse
+	13, // 25: ashlar.rib.v1.Rib.List:output_type -> ashlar.rib.v1.ListResponse
+	15, // 26: ashlar.rib.v1.Rib.Lookup:output_type -> ashlar.rib.v1.LookupResponse
+	17, // 27: ashlar.rib.v1.Rib.Explain:output_type -> ashlar.rib.v1.ExplainResponse
+	24, // [24:28] is the sub-list for method output_type
+	20, // [20:24] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_ashlar_rib_v1_rib_proto_init() }
@@ -1152,7 +1363,7 @@ func file_ashlar_rib_v1_rib_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ashlar_rib_v1_rib_proto_rawDesc), len(file_ashlar_rib_v1_rib_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

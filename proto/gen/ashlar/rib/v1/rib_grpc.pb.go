@@ -22,6 +22,7 @@ const (
 	Rib_Produce_FullMethodName = "/ashlar.rib.v1.Rib/Produce"
 	Rib_List_FullMethodName    = "/ashlar.rib.v1.Rib/List"
 	Rib_Lookup_FullMethodName  = "/ashlar.rib.v1.Rib/Lookup"
+	Rib_Explain_FullMethodName = "/ashlar.rib.v1.Rib/Explain"
 )
 
 // RibClient is the client API for Rib service.
@@ -39,6 +40,9 @@ type RibClient interface {
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListResponse], error)
 	// Lookup returns the best route for an address. NOT_FOUND when there is none.
 	Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.CallOption) (*LookupResponse, error)
+	// Explain says what became of an address: the best route, if there is one, and the newest changes of the routes
+	// that cover it, each with its reason. Changes are remembered within bounds and not across a restart. Level 2.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 }
 
 type ribClient struct {
@@ -91,6 +95,16 @@ func (c *ribClient) Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.
 	return out, nil
 }
 
+func (c *ribClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, Rib_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RibServer is the server API for Rib service.
 // All implementations must embed UnimplementedRibServer
 // for forward compatibility.
@@ -106,6 +120,9 @@ type RibServer interface {
 	List(*ListRequest, grpc.ServerStreamingServer[ListResponse]) error
 	// Lookup returns the best route for an address. NOT_FOUND when there is none.
 	Lookup(context.Context, *LookupRequest) (*LookupResponse, error)
+	// Explain says what became of an address: the best route, if there is one, and the newest changes of the routes
+	// that cover it, each with its reason. Changes are remembered within bounds and not across a restart. Level 2.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	mustEmbedUnimplementedRibServer()
 }
 
@@ -124,6 +141,9 @@ func (UnimplementedRibServer) List(*ListRequest, grpc.ServerStreamingServer[List
 }
 func (UnimplementedRibServer) Lookup(context.Context, *LookupRequest) (*LookupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lookup not implemented")
+}
+func (UnimplementedRibServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
 }
 func (UnimplementedRibServer) mustEmbedUnimplementedRibServer() {}
 func (UnimplementedRibServer) testEmbeddedByValue()             {}
@@ -182,6 +202,24 @@ func _Rib_Lookup_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Rib_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RibServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Rib_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RibServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Rib_ServiceDesc is the grpc.ServiceDesc for Rib service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -192,6 +230,10 @@ var Rib_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Lookup",
 			Handler:    _Rib_Lookup_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _Rib_Explain_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
