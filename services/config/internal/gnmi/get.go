@@ -40,10 +40,13 @@ type query struct {
 	at       time.Time
 	filter   tree.Filter
 	encoding schema.Encoding
+	// levels below each path to return; 0 for all.
+	levels uint32
 }
 
 func (s *Server) query(request *pb.GetRequest) (*query, error) {
-	if err := refuseExtensions(request.GetExtension()); err != nil {
+	levels, err := depthOf(request.GetExtension())
+	if err != nil {
 		return nil, err
 	}
 	encoding, err := encodingOf(request.GetEncoding())
@@ -66,7 +69,7 @@ func (s *Server) query(request *pb.GetRequest) (*query, error) {
 	if n := len(request.GetPath()); n == 0 || n > maxPaths {
 		return nil, status.Errorf(codes.InvalidArgument, "%d paths; want 1 to %d", n, maxPaths)
 	}
-	return &query{model: s.feed.Model(), view: s.feed.View(), at: time.Now(), filter: filter, encoding: encoding}, nil
+	return &query{model: s.feed.Model(), view: s.feed.View(), at: time.Now(), filter: filter, encoding: encoding, levels: levels}, nil
 }
 
 // read answers one path. A path with nothing at it is NotFound; the root always exists.
@@ -100,7 +103,7 @@ func (q *query) documents(n *pb.Notification, match schema.Path) {
 		instances = q.view.Find(match, q.filter)
 	}
 	for _, instance := range instances {
-		text, ok := q.view.RenderJSON(instance, q.filter, q.encoding)
+		text, ok := q.view.RenderLevels(instance, q.filter, q.encoding, q.levels)
 		if !ok {
 			if len(instance) > 0 {
 				continue
@@ -121,6 +124,9 @@ func jsonValue(text []byte, encoding schema.Encoding) *pb.TypedValue {
 // leaves adds every leaf at and below the path.
 func (q *query) leaves(n *pb.Notification, match schema.Path) {
 	q.view.Walk(match, q.filter, func(l *tree.Leaf) bool {
+		if q.levels > 0 && len(l.GNMI().GetElem())-len(match) > int(q.levels) {
+			return true
+		}
 		n.Update = append(n.Update, &pb.Update{Path: l.GNMI(), Val: l.Value.TypedValue(schema.Proto)})
 		return true
 	})

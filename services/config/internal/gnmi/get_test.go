@@ -169,7 +169,7 @@ func TestGetRefusals(t *testing.T) {
 		{"unknown type", &pb.GetRequest{Path: []*pb.Path{{}}, Type: 9}, codes.InvalidArgument, "9"},
 		{"unknown model", &pb.GetRequest{Path: []*pb.Path{{}}, UseModels: []*pb.ModelData{{Name: "weather"}}}, codes.Unimplemented, "weather"},
 		{"some models", &pb.GetRequest{Path: []*pb.Path{{}}, UseModels: []*pb.ModelData{{Name: "openconfig-system"}}}, codes.Unimplemented, "use_models"},
-		{"an extension", &pb.GetRequest{Path: []*pb.Path{{}}, Extension: []*gnmi_ext.Extension{{Ext: &gnmi_ext.Extension_Depth{}}}}, codes.Unimplemented, "Depth"},
+		{"an extension", &pb.GetRequest{Path: []*pb.Path{{}}, Extension: []*gnmi_ext.Extension{{Ext: &gnmi_ext.Extension_History{}}}}, codes.Unimplemented, "History"},
 		{"an extension of somebody's", &pb.GetRequest{Path: []*pb.Path{{}}, Extension: []*gnmi_ext.Extension{{Ext: &gnmi_ext.Extension_RegisteredExt{}}}}, codes.Unimplemented, "RegisteredExt"},
 	} {
 		_, err := d.client.Get(d.context(), tt.request)
@@ -200,5 +200,45 @@ func TestGetOfNothing(t *testing.T) {
 	want := &pb.TypedValue{Value: &pb.TypedValue_JsonVal{JsonVal: []byte("{}")}}
 	if n := got.GetNotification(); len(n) != 1 || n[0].GetPrefix() != nil || !proto.Equal(n[0].GetUpdate()[0].GetVal(), want) {
 		t.Errorf("Get of an empty device: %v", got)
+	}
+}
+
+// TestDepth limits how far below its paths a Get reads.
+func TestDepth(t *testing.T) {
+	d := furnished(t)
+	for _, test := range []struct {
+		desc, path  string
+		level       uint32
+		encoding    pb.Encoding
+		want, spare []string
+	}{
+		{"all", ge0 + "/state", 0, pb.Encoding_JSON, []string{"mtu", "counters", "in-octets"}, nil},
+		{"one level", ge0 + "/state", 1, pb.Encoding_JSON, []string{"mtu"}, []string{"counters"}},
+		{"two levels", ge0 + "/state", 2, pb.Encoding_JSON, []string{"mtu", "in-octets"}, nil},
+		{"one level of a list", "/interfaces", 2, pb.Encoding_JSON, []string{"ge0"}, []string{"mtu", "counters"}},
+		{"a leaf", ge0 + "/state/mtu", 1, pb.Encoding_JSON, []string{"1400"}, nil},
+		{"leaves of one level", ge0 + "/state", 1, pb.Encoding_PROTO, []string{"mtu"}, []string{"in-octets"}},
+		{"leaves of two levels", ge0 + "/state", 2, pb.Encoding_PROTO, []string{"mtu", "in-octets"}, nil},
+	} {
+		t.Run(test.desc, func(t *testing.T) {
+			got, err := d.client.Get(d.context(), &pb.GetRequest{
+				Path: []*pb.Path{gpath.MustParse(test.path)}, Encoding: test.encoding,
+				Extension: []*gnmi_ext.Extension{{Ext: &gnmi_ext.Extension_Depth{Depth: &gnmi_ext.Depth{Level: test.level}}}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := got.String()
+			for _, name := range test.want {
+				if !strings.Contains(text, name) {
+					t.Errorf("%s is missing: %s", name, text)
+				}
+			}
+			for _, name := range test.spare {
+				if strings.Contains(text, name) {
+					t.Errorf("%s is too deep: %s", name, text)
+				}
+			}
+		})
 	}
 }

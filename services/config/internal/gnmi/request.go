@@ -29,6 +29,20 @@ func refuseExtensions(extensions []*gnmi_ext.Extension) error {
 	return nil
 }
 
+// depthOf takes the one extension that reading offers: how many levels below each path are asked for (gNMI depth
+// extension 0.1). 0 is all of them. Any other extension is refused.
+func depthOf(extensions []*gnmi_ext.Extension) (levels uint32, err error) {
+	var others []*gnmi_ext.Extension
+	for _, e := range extensions {
+		if d := e.GetDepth(); d != nil {
+			levels = d.GetLevel()
+			continue
+		}
+		others = append(others, e)
+	}
+	return levels, refuseExtensions(others)
+}
+
 // encodingOf maps the wire's encoding; unset is JSON.
 func encodingOf(e pb.Encoding) (schema.Encoding, error) {
 	switch e {

@@ -12,7 +12,12 @@ import (
 // schema.JSONIETF; with the latter the names at the top carry their module, and those below where it changes (RFC 7951
 // §4). A list entry has its keys whatever the filter. ok is false when nothing passes the filter.
 func (v View) RenderJSON(p schema.Path, f Filter, enc schema.Encoding) (doc []byte, ok bool) {
-	return renderer{view: v, filter: f, enc: enc, defaults: true}.render(p)
+	return v.RenderLevels(p, f, enc, 0)
+}
+
+// RenderLevels is RenderJSON for at most some levels below the path: 1 is the leaves right below it. 0 is all of it.
+func (v View) RenderLevels(p schema.Path, f Filter, enc schema.Encoding, levels uint32) (doc []byte, ok bool) {
+	return renderer{view: v, filter: f, enc: enc, defaults: true, levels: levels}.render(p)
 }
 
 type renderer struct {
@@ -20,13 +25,14 @@ type renderer struct {
 	filter   Filter
 	enc      schema.Encoding
 	defaults bool
+	levels   uint32
 }
 
 func (r renderer) render(p schema.Path) (doc []byte, ok bool) {
 	if len(r.view) == 0 {
 		return nil, false
 	}
-	w := &writing{walker: newWalker(r.view, r.filter, len(p)), enc: r.enc}
+	w := &writing{walker: newWalker(r.view, r.filter, len(p)), enc: r.enc, levels: r.levels}
 	w.plain = !r.defaults
 	model := r.view[0].model
 	array := len(p) > 0 && p[len(p)-1].Node.Kind() == schema.List && !p[len(p)-1].Complete()
@@ -60,12 +66,19 @@ type writing struct {
 	*walker
 	enc schema.Encoding
 	out []byte
+	// levels is how many there may be below the path, 0 for any number; level is the one of the object being written.
+	levels, level uint32
 }
+
+// deep reports whether what lies below the children of the object being written is too far down.
+func (w *writing) deep() bool { return w.levels > 0 && w.level >= w.levels }
 
 // object writes a container or entry; it writes nothing and returns false when nothing but keys would be in it, unless the
 // existence of the thing is itself configuration.
 func (w *writing) object(n *schema.Node, at layers, configured bool, outer *schema.Module) bool {
 	start := len(w.out)
+	w.level++
+	defer func() { w.level-- }()
 	w.out = append(w.out, '{')
 	wrote := w.exists(n, configured)
 	for _, child := range n.Children() {
@@ -101,6 +114,7 @@ func (w *writing) child(n *schema.Node, at layers, configured bool, outer *schem
 		if wrote = w.value(n, at, configured); wrote {
 			w.out = w.leaf.Value.AppendJSON(w.out, w.enc)
 		}
+	case w.deep():
 	case n.Kind() == schema.List:
 		w.out = append(w.out, '[')
 		w.entries(n, at, schema.Step{Node: n}, func(at layers, configured bool) bool {

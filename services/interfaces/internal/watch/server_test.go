@@ -116,3 +116,29 @@ func TestCloseEndsStreams(t *testing.T) {
 		t.Error("a reader is left")
 	}
 }
+
+func TestAnInterfaceSaysWhyItIsNotUp(t *testing.T) {
+	link := func(up, carrier bool) *reconcile.View {
+		v := view("ge0", 1500)
+		v.Present, v.Intent.Enabled = true, true
+		v.State.Link.Up, v.State.Link.Carrier, v.State.Link.CarrierChanges = up, carrier, 3
+		return v
+	}
+	disabled := link(false, false)
+	disabled.Intent.Enabled = false
+	for _, test := range []struct {
+		desc, reason string
+		changes      uint32
+		view         *reconcile.View
+	}{
+		{"no link", "there is no link of this name", 0, view("ge0", 1500)},
+		{"disabled", "it is disabled by configuration", 3, disabled},
+		{"down", "it is administratively down", 3, link(false, false)},
+		{"no carrier", "it has no carrier", 3, link(true, false)},
+		{"up", "", 3, link(true, true)},
+	} {
+		if got := wire(test.view); got.GetReason() != test.reason || got.GetCarrierChanges() != test.changes {
+			t.Errorf("%s: reason %q after %d changes, want %q after %d", test.desc, got.GetReason(), got.GetCarrierChanges(), test.reason, test.changes)
+		}
+	}
+}

@@ -150,6 +150,7 @@ func (s *Server) GetStatus(ctx context.Context, _ *statev1.GetStatusRequest) (*s
 	out := &statev1.GetStatusResponse{
 		Revision: st.Revision, CompactedRevision: st.Compacted, DatabaseBytes: st.DatabaseBytes, QuotaBytes: st.QuotaBytes,
 		Members: uint32(st.Members), EngineVersion: st.Version,
+		Watches: st.Watches, Leases: st.Leases,
 	}
 	for _, t := range st.Tables {
 		out.Tables = append(out.Tables, &statev1.TableStatus{Name: t.Name, MessageType: t.Type.Name(), Writer: t.Writer, Rows: t.Rows})

@@ -254,11 +254,24 @@ func TestRegistryLivesWithItsStream(t *testing.T) {
 func TestStatus(t *testing.T) {
 	c := serve(t)
 	declare(t, c, "config", "config.objects")
+	if _, err := c.GrantLease(as(t, "config"), &statev1.GrantLeaseRequest{TtlSeconds: 60}); err != nil {
+		t.Fatal(err)
+	}
+	watch, err := c.Watch(as(t, "config"), &statev1.WatchRequest{Table: "config.objects"})
+	if err == nil {
+		_, err = watch.Recv()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	st, err := c.GetStatus(as(t, "config"), &statev1.GetStatusRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if st.GetMembers() != 1 || st.GetRevision() == 0 || st.GetQuotaBytes() != 64<<20 || len(st.GetTables()) != 2 || st.GetTables()[0].GetWriter() != "config" {
 		t.Errorf("status %v", st)
+	}
+	if st.GetWatches() != 1 || st.GetLeases() != 1 {
+		t.Errorf("%d watches and %d leases, want one of each", st.GetWatches(), st.GetLeases())
 	}
 }

@@ -49,7 +49,7 @@ type Status struct {
 	Members                   int
 	Version                   string
 	Tables                    []TableStatus
-	Watches                   int64
+	Watches, Leases           int64
 	// Stalls counts watches that began again behind their reader.
 	Stalls uint64
 }
@@ -68,6 +68,9 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 		DatabaseBytes: size, QuotaBytes: s.QuotaBytes,
 		Members: len(s.Engine.Server().Cluster().Members()), Version: s.Engine.Version(),
 		Watches: s.watches.Load(), Stalls: s.stalls.Load(),
+	}
+	if out.Leases, err = s.count(ctx, leasePrefix); err != nil {
+		return Status{}, fmt.Errorf("leases: %w", err)
 	}
 	for _, t := range s.Tables() {
 		n, err := s.count(ctx, tablePrefix(t.Name))

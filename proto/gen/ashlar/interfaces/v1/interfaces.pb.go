@@ -206,9 +206,13 @@ type Interface struct {
 	// hardware_address is 6 bytes.
 	HardwareAddress []byte `protobuf:"bytes,6,opt,name=hardware_address,json=hardwareAddress,proto3" json:"hardware_address,omitempty"`
 	// addresses that are in the kernel now.
-	Addresses     []*Address `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Addresses []*Address `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// reason says in words why the interface is not up; empty when it is. Level 2.
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// carrier_changes is how often the carrier came or went since the link was made. Level 2.
+	CarrierChanges uint32 `protobuf:"varint,9,opt,name=carrier_changes,json=carrierChanges,proto3" json:"carrier_changes,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Interface) Reset() {
@@ -290,6 +294,20 @@ func (x *Interface) GetAddresses() []*Address {
 	return nil
 }
 
+func (x *Interface) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Interface) GetCarrierChanges() uint32 {
+	if x != nil {
+		return x.CarrierChanges
+	}
+	return 0
+}
+
 // Address is an interface address.
 type Address struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -355,7 +373,7 @@ const file_ashlar_interfaces_v1_interfaces_proto_rawDesc = "" +
 	"\aremoved\x18\x02 \x01(\tH\x00R\aremoved\x126\n" +
 	"\x06synced\x18\x03 \x01(\v2\x1c.ashlar.interfaces.v1.SyncedH\x00R\x06syncedB\t\n" +
 	"\amessage\"\b\n" +
-	"\x06Synced\"\xd9\x01\n" +
+	"\x06Synced\"\x9a\x02\n" +
 	"\tInterface\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x18\n" +
@@ -363,13 +381,15 @@ const file_ashlar_interfaces_v1_interfaces_proto_rawDesc = "" +
 	"\x02up\x18\x04 \x01(\bR\x02up\x12\x10\n" +
 	"\x03mtu\x18\x05 \x01(\rR\x03mtu\x12)\n" +
 	"\x10hardware_address\x18\x06 \x01(\fR\x0fhardwareAddress\x12;\n" +
-	"\taddresses\x18\a \x03(\v2\x1d.ashlar.interfaces.v1.AddressR\taddresses\"H\n" +
+	"\taddresses\x18\a \x03(\v2\x1d.ashlar.interfaces.v1.AddressR\taddresses\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12'\n" +
+	"\x0fcarrier_changes\x18\t \x01(\rR\x0ecarrierChanges\"H\n" +
 	"\aAddress\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12#\n" +
 	"\rprefix_length\x18\x02 \x01(\rR\fprefixLength2`\n" +
 	"\n" +
 	"Interfaces\x12R\n" +
-	"\x05Watch\x12\".ashlar.interfaces.v1.WatchRequest\x1a#.ashlar.interfaces.v1.WatchResponse0\x01BN\xa8\xed\x18\x01ZHgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/interfaces/v1;interfacesv1b\x06proto3"
+	"\x05Watch\x12\".ashlar.interfaces.v1.WatchRequest\x1a#.ashlar.interfaces.v1.WatchResponse0\x01BN\xa8\xed\x18\x02ZHgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/interfaces/v1;interfacesv1b\x06proto3"
 
 var (
 	file_ashlar_interfaces_v1_interfaces_proto_rawDescOnce sync.Once

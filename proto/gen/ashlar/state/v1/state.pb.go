@@ -1692,6 +1692,9 @@ type GetStatusResponse struct {
 	Members       uint32         `protobuf:"varint,5,opt,name=members,proto3" json:"members,omitempty"`
 	EngineVersion string         `protobuf:"bytes,6,opt,name=engine_version,json=engineVersion,proto3" json:"engine_version,omitempty"`
 	Tables        []*TableStatus `protobuf:"bytes,7,rep,name=tables,proto3" json:"tables,omitempty"`
+	// watches and leases that there are now. Level 2.
+	Watches       int64 `protobuf:"varint,8,opt,name=watches,proto3" json:"watches,omitempty"`
+	Leases        int64 `protobuf:"varint,9,opt,name=leases,proto3" json:"leases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1773,6 +1776,20 @@ func (x *GetStatusResponse) GetTables() []*TableStatus {
 		return x.Tables
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetWatches() int64 {
+	if x != nil {
+		return x.Watches
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetLeases() int64 {
+	if x != nil {
+		return x.Leases
+	}
+	return 0
 }
 
 type TableStatus struct {
@@ -1952,7 +1969,7 @@ const file_ashlar_state_v1_state_proto_rawDesc = "" +
 	"\binstance\x18\x01 \x01(\v2 .ashlar.state.v1.ServiceInstanceR\binstance\x12\x12\n" +
 	"\x04gone\x18\x02 \x01(\bR\x04gone\x12\x16\n" +
 	"\x06synced\x18\x03 \x01(\bR\x06synced\"\x12\n" +
-	"\x10GetStatusRequest\"\x9d\x02\n" +
+	"\x10GetStatusRequest\"\xcf\x02\n" +
 	"\x11GetStatusResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12-\n" +
 	"\x12compacted_revision\x18\x02 \x01(\x03R\x11compactedRevision\x12%\n" +
@@ -1961,7 +1978,9 @@ const file_ashlar_state_v1_state_proto_rawDesc = "" +
 	"quotaBytes\x12\x18\n" +
 	"\amembers\x18\x05 \x01(\rR\amembers\x12%\n" +
 	"\x0eengine_version\x18\x06 \x01(\tR\rengineVersion\x124\n" +
-	"\x06tables\x18\a \x03(\v2\x1c.ashlar.state.v1.TableStatusR\x06tables\"p\n" +
+	"\x06tables\x18\a \x03(\v2\x1c.ashlar.state.v1.TableStatusR\x06tables\x12\x18\n" +
+	"\awatches\x18\b \x01(\x03R\awatches\x12\x16\n" +
+	"\x06leases\x18\t \x01(\x03R\x06leases\"p\n" +
 	"\vTableStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fmessage_type\x18\x02 \x01(\tR\vmessageType\x12\x16\n" +
@@ -1978,7 +1997,7 @@ const file_ashlar_state_v1_state_proto_rawDesc = "" +
 	"\vRevokeLease\x12#.ashlar.state.v1.RevokeLeaseRequest\x1a$.ashlar.state.v1.RevokeLeaseResponse\x12O\n" +
 	"\bRegister\x12 .ashlar.state.v1.RegisterRequest\x1a!.ashlar.state.v1.RegisterResponse\x12Q\n" +
 	"\bDiscover\x12 .ashlar.state.v1.DiscoverRequest\x1a!.ashlar.state.v1.DiscoverResponse0\x01\x12R\n" +
-	"\tGetStatus\x12!.ashlar.state.v1.GetStatusRequest\x1a\".ashlar.state.v1.GetStatusResponseBD\xa8\xed\x18\x01Z>github.com/ashlar-nos/ashlar/proto/gen/ashlar/state/v1;statev1b\x06proto3"
+	"\tGetStatus\x12!.ashlar.state.v1.GetStatusRequest\x1a\".ashlar.state.v1.GetStatusResponseBD\xa8\xed\x18\x02Z>github.com/ashlar-nos/ashlar/proto/gen/ashlar/state/v1;statev1b\x06proto3"
 
 var (
 	file_ashlar_state_v1_state_proto_rawDescOnce sync.Once
