@@ -49,7 +49,10 @@ func (s *Server) show(ctx context.Context) *pkgv1.ShowResponse {
 	out := &pkgv1.ShowResponse{RevertsAt: timestamp(v.state.RevertsAt)}
 	for _, p := range s.parts.Store.Packages() {
 		out.Packages = append(out.Packages, v.pkg(p))
+		out.StoreBytes += p.Size
 	}
+	// Without a figure the answer is still an answer.
+	out.FreeBytes, _ = s.parts.Store.Free()
 	if g, ok := s.parts.Generations.Committed(); ok {
 		out.CommittedGeneration = g.ID
 	}

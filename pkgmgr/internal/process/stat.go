@@ -66,6 +66,15 @@ func Resident(pid int) uint64 {
 	return resident * uint64(os.Getpagesize())
 }
 
+// OpenFiles returns how many descriptors the process has open, 0 when it has ended.
+func OpenFiles(pid int) int {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
+
 // Ended reports whether the process is gone or about to be: it has no memory any more. It says so a little earlier
 // than Done, and is false when that cannot be told.
 func Ended(pid int) bool {

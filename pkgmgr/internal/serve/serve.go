@@ -182,7 +182,7 @@ func message(c table.Component) *supervisorv1.ComponentStatus {
 	out.Digest, out.Tree, out.Draining = c.Digest, c.Tree, int32(c.Draining)
 	out.Candidate, out.Trial, out.Reversal = candidate(c.Candidate), trial(c.Trial), reversal(c.Reversal)
 	if c.PID != 0 {
-		out.MemoryBytes = process.Resident(c.PID)
+		out.MemoryBytes, out.OpenFiles = process.Resident(c.PID), uint32(process.OpenFiles(c.PID))
 		out.Started = timestamppb.New(c.Started)
 	}
 	if !c.NextStart.IsZero() {

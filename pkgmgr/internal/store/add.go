@@ -266,16 +266,27 @@ func (s *Store) enlist(opened *rpm.Package, file string, now time.Time) (*Packag
 
 // Room returns an error with figures when the disk of a directory has not this many bytes and the reserve.
 func Room(dir string, need uint64) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+	free, err := Free(dir)
+	if err != nil {
+		return err
 	}
-	free := st.Bavail * uint64(st.Bsize)
 	if free < need+Reserve {
 		return fmt.Errorf("%w: %d MiB are free below %s, %d MiB are needed and %d MiB stay in reserve; discard packages that are not in use", ErrFull, free>>20, dir, (need+1<<20-1)>>20, Reserve>>20)
 	}
 	return nil
 }
+
+// Free is how many bytes can still be written where a directory is.
+func Free(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("%s: %w", dir, err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}
+
+// Free is how many bytes can still be written to the store.
+func (s *Store) Free() (uint64, error) { return Free(s.dir) }
 
 // explain puts the errors of a failing disk in words.
 func explain(err error) error {

@@ -1317,7 +1317,10 @@ type ShowResponse struct {
 	Current *Operation   `protobuf:"bytes,6,opt,name=current,proto3" json:"current,omitempty"`
 	History []*Operation `protobuf:"bytes,7,rep,name=history,proto3" json:"history,omitempty"`
 	// reverts_at is when an applied set is taken back unless it is committed.
-	RevertsAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reverts_at,json=revertsAt,proto3" json:"reverts_at,omitempty"`
+	RevertsAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reverts_at,json=revertsAt,proto3" json:"reverts_at,omitempty"`
+	// store_bytes is what the unpacked packages take, free_bytes what can still be written where they are. Level 2.
+	StoreBytes    uint64 `protobuf:"varint,9,opt,name=store_bytes,json=storeBytes,proto3" json:"store_bytes,omitempty"`
+	FreeBytes     uint64 `protobuf:"varint,10,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1406,6 +1409,20 @@ func (x *ShowResponse) GetRevertsAt() *timestamppb.Timestamp {
 		return x.RevertsAt
 	}
 	return nil
+}
+
+func (x *ShowResponse) GetStoreBytes() uint64 {
+	if x != nil {
+		return x.StoreBytes
+	}
+	return 0
+}
+
+func (x *ShowResponse) GetFreeBytes() uint64 {
+	if x != nil {
+		return x.FreeBytes
+	}
+	return 0
 }
 
 type Generation struct {
@@ -2412,7 +2429,7 @@ const file_ashlar_pkg_v1_pkg_proto_rawDesc = "" +
 	"\bpackages\x18\x01 \x03(\tR\bpackages\"G\n" +
 	"\x0fDiscardResponse\x124\n" +
 	"\tdiscarded\x18\x01 \x03(\v2\x16.ashlar.pkg.v1.PackageR\tdiscarded\"\r\n" +
-	"\vShowRequest\"\xb5\x03\n" +
+	"\vShowRequest\"\xf5\x03\n" +
 	"\fShowResponse\x122\n" +
 	"\bpackages\x18\x01 \x03(\v2\x16.ashlar.pkg.v1.PackageR\bpackages\x12;\n" +
 	"\vgenerations\x18\x02 \x03(\v2\x19.ashlar.pkg.v1.GenerationR\vgenerations\x121\n" +
@@ -2422,7 +2439,12 @@ const file_ashlar_pkg_v1_pkg_proto_rawDesc = "" +
 	"\acurrent\x18\x06 \x01(\v2\x18.ashlar.pkg.v1.OperationR\acurrent\x122\n" +
 	"\ahistory\x18\a \x03(\v2\x18.ashlar.pkg.v1.OperationR\ahistory\x129\n" +
 	"\n" +
-	"reverts_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\trevertsAt\"\x9b\x01\n" +
+	"reverts_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\trevertsAt\x12\x1f\n" +
+	"\vstore_bytes\x18\t \x01(\x04R\n" +
+	"storeBytes\x12\x1d\n" +
+	"\n" +
+	"free_bytes\x18\n" +
+	" \x01(\x04R\tfreeBytes\"\x9b\x01\n" +
 	"\n" +
 	"Generation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
@@ -2511,7 +2533,7 @@ const file_ashlar_pkg_v1_pkg_proto_rawDesc = "" +
 	"\aDiscard\x12\x1d.ashlar.pkg.v1.DiscardRequest\x1a\x1e.ashlar.pkg.v1.DiscardResponse\x12?\n" +
 	"\x04Show\x12\x1a.ashlar.pkg.v1.ShowRequest\x1a\x1b.ashlar.pkg.v1.ShowResponse\x12D\n" +
 	"\x05Watch\x12\x1b.ashlar.pkg.v1.WatchRequest\x1a\x1c.ashlar.pkg.v1.WatchResponse0\x01\x12B\n" +
-	"\x05Judge\x12\x1b.ashlar.pkg.v1.JudgeRequest\x1a\x1c.ashlar.pkg.v1.JudgeResponseB@\xa8\xed\x18\x01Z:github.com/ashlar-nos/ashlar/proto/gen/ashlar/pkg/v1;pkgv1b\x06proto3"
+	"\x05Judge\x12\x1b.ashlar.pkg.v1.JudgeRequest\x1a\x1c.ashlar.pkg.v1.JudgeResponseB@\xa8\xed\x18\x02Z:github.com/ashlar-nos/ashlar/proto/gen/ashlar/pkg/v1;pkgv1b\x06proto3"
 
 var (
 	file_ashlar_pkg_v1_pkg_proto_rawDescOnce sync.Once

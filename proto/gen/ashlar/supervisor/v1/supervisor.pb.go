@@ -193,7 +193,9 @@ type ComponentStatus struct {
 	// reversal is the newest return to an earlier version that the supervisor made by itself. Level 2.
 	Reversal *Reversal `protobuf:"bytes,23,opt,name=reversal,proto3" json:"reversal,omitempty"`
 	// draining is the process id of the version before, while it finishes what it began. Level 2.
-	Draining      int32 `protobuf:"varint,24,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining int32 `protobuf:"varint,24,opt,name=draining,proto3" json:"draining,omitempty"`
+	// open_files is how many descriptors the process has open. Level 3.
+	OpenFiles     uint32 `protobuf:"varint,25,opt,name=open_files,json=openFiles,proto3" json:"open_files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,6 +394,13 @@ func (x *ComponentStatus) GetReversal() *Reversal {
 func (x *ComponentStatus) GetDraining() int32 {
 	if x != nil {
 		return x.Draining
+	}
+	return 0
+}
+
+func (x *ComponentStatus) GetOpenFiles() uint32 {
+	if x != nil {
+		return x.OpenFiles
 	}
 	return 0
 }
@@ -1615,7 +1624,7 @@ var File_ashlar_supervisor_v1_supervisor_proto protoreflect.FileDescriptor
 
 const file_ashlar_supervisor_v1_supervisor_proto_rawDesc = "" +
 	"\n" +
-	"%ashlar/supervisor/v1/supervisor.proto\x12\x14ashlar.supervisor.v1\x1a!ashlar/contract/v1/contract.proto\x1a#ashlar/lifecycle/v1/lifecycle.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\x06\n" +
+	"%ashlar/supervisor/v1/supervisor.proto\x12\x14ashlar.supervisor.v1\x1a!ashlar/contract/v1/contract.proto\x1a#ashlar/lifecycle/v1/lifecycle.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x06\n" +
 	"\x0fComponentStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06daemon\x18\x02 \x01(\tR\x06daemon\x12\x18\n" +
@@ -1643,7 +1652,9 @@ const file_ashlar_supervisor_v1_supervisor_proto_rawDesc = "" +
 	"\tcandidate\x18\x15 \x01(\v2\x1f.ashlar.supervisor.v1.CandidateR\tcandidate\x121\n" +
 	"\x05trial\x18\x16 \x01(\v2\x1b.ashlar.supervisor.v1.TrialR\x05trial\x12:\n" +
 	"\breversal\x18\x17 \x01(\v2\x1e.ashlar.supervisor.v1.ReversalR\breversal\x12\x1a\n" +
-	"\bdraining\x18\x18 \x01(\x05R\bdraining\"\xd6\x01\n" +
+	"\bdraining\x18\x18 \x01(\x05R\bdraining\x12\x1d\n" +
+	"\n" +
+	"open_files\x18\x19 \x01(\rR\topenFiles\"\xd6\x01\n" +
 	"\tCandidate\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x10\n" +
@@ -1746,7 +1757,7 @@ const file_ashlar_supervisor_v1_supervisor_proto_rawDesc = "" +
 	"\aCutover\x12$.ashlar.supervisor.v1.CutoverRequest\x1a%.ashlar.supervisor.v1.CutoverResponse\x12V\n" +
 	"\aDiscard\x12$.ashlar.supervisor.v1.DiscardRequest\x1a%.ashlar.supervisor.v1.DiscardResponse\x12V\n" +
 	"\aConfirm\x12$.ashlar.supervisor.v1.ConfirmRequest\x1a%.ashlar.supervisor.v1.ConfirmResponse\x12S\n" +
-	"\x06Remove\x12#.ashlar.supervisor.v1.RemoveRequest\x1a$.ashlar.supervisor.v1.RemoveResponseBN\xa8\xed\x18\x02ZHgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1;supervisorv1b\x06proto3"
+	"\x06Remove\x12#.ashlar.supervisor.v1.RemoveRequest\x1a$.ashlar.supervisor.v1.RemoveResponseBN\xa8\xed\x18\x03ZHgithub.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1;supervisorv1b\x06proto3"
 
 var (
 	file_ashlar_supervisor_v1_supervisor_proto_rawDescOnce sync.Once
