@@ -1,9 +1,11 @@
 // Copyright The Ashlar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package demo shows what Ashlar promises, on one machine and in under two minutes: a router is started
-// and configured by gNMI, forwards a stream of numbered packets by XDP, has every daemon killed under it, one
-// by one and then all at once, and has a route moved. A client goes on calling its API all the while.
+// Package demo shows what Ashlar promises, on one machine and in under three minutes: a router is installed from
+// signed packages and configured by gNMI, forwards a stream of numbered packets by XDP, has every daemon killed under it,
+// one by one and then all at once, and has a route moved. Then every component is upgraded in service, two are rolled back,
+// and packages that must not run are refused, or reversed. A client goes on calling its API all the while; from the
+// first upgrade on it tries no call again.
 //
 // Run fails if a packet was lost, out of order or damaged, if a call failed, if an acknowledged change is
 // missing, or if the stream went by another way than the XDP program and both links. It takes away what it made,
@@ -17,6 +19,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/ashlar-nos/ashlar/lab/faulty"
 	"github.com/ashlar-nos/ashlar/lab/instance"
 	"github.com/ashlar-nos/ashlar/lab/load"
 	"github.com/ashlar-nos/ashlar/lab/repository"
@@ -50,7 +53,9 @@ type demo struct {
 	repository *repository.Repository
 	packages   *upgrade.Manager
 	client     *load.Automation
-	rows       []row
+	// bad are packages that must not run.
+	bad  map[faulty.Kind]*faulty.Package
+	rows []row
 	// baseline is the configuration as it was acknowledged, to be compared with after everything was killed.
 	baseline string
 	// alreadyForwarded is the XDP program's count before the stream.
@@ -68,6 +73,7 @@ type step struct {
 
 func (d *demo) steps() []step {
 	steps := []step{
+		{"make packages that must not run", d.makeBad},
 		{"start the router and two hosts", d.start},
 		{"configure by gNMI", d.configure},
 		{"reach host B from host A", d.reach},
@@ -85,8 +91,14 @@ func (d *demo) steps() []step {
 	for _, name := range trial.Components() {
 		steps = append(steps, step{"upgrade " + name, func(ctx context.Context) (string, error) { return d.upgrade(ctx, name) }})
 	}
+	steps = append(steps, step{"roll back rib and dataplane", func(ctx context.Context) (string, error) { return d.rollBack(ctx, "rib", "dataplane") }})
+	for _, b := range refused() {
+		steps = append(steps, step{"refuse: " + b.what, func(ctx context.Context) (string, error) { return d.refuse(ctx, b) }})
+	}
+	for _, b := range failing() {
+		steps = append(steps, step{"upgrade to a rib that " + b.what, func(ctx context.Context) (string, error) { return d.fail(ctx, b) }})
+	}
 	return append(steps,
-		step{"roll back rib and dataplane", func(ctx context.Context) (string, error) { return d.rollBack(ctx, "rib", "dataplane") }},
 		step{"apply, do not commit", d.expire},
 		step{"the configuration is the same", d.compare},
 		step{"status and forwarding counters", d.show},
@@ -103,7 +115,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer turn.Close()
-	d := &demo{Options: o}
+	d := &demo{Options: o, bad: map[faulty.Kind]*faulty.Package{}}
 	begin := time.Now()
 	defer func() { err = errors.Join(err, d.end(ctx, err)) }()
 	for _, s := range d.steps() {

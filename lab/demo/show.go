@@ -154,7 +154,8 @@ func (d *demo) move(ctx context.Context) (string, error) {
 		topology.Single4, topology.Single6,
 		topology.LinkB1.Port, thousands(before[0]), thousands(after[0]-before[0]),
 		topology.LinkB2.Port, thousands(before[1]), thousands(after[1]))
-	return fmt.Sprintf("acknowledged in %d ms", acknowledged.Milliseconds()), nil
+	d.baseline, err = d.configuration(ctx)
+	return fmt.Sprintf("acknowledged in %d ms", acknowledged.Milliseconds()), err
 }
 
 func (d *demo) show(ctx context.Context) (string, error) {

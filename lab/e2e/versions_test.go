@@ -42,7 +42,7 @@ type behaviour struct {
 func absent(err error) bool { return status.Code(err) == codes.Unimplemented }
 
 func behaviours() []behaviour {
-	nowhere := []byte{203, 0, 113, 77}
+	nowhere := []byte{100, 64, 99, 77}
 	return []behaviour{
 		{"rib", func(ctx context.Context, connect func(string) *grpc.ClientConn) (bool, error) {
 			_, err := ribv1.NewRibClient(connect("rib.sock")).Explain(ctx, &ribv1.ExplainRequest{Address: nowhere})
@@ -76,7 +76,7 @@ func behaviours() []behaviour {
 			return m.GetInterface().GetCarrierChanges() > 0, err
 		}},
 		{"host", func(ctx context.Context, connect func(string) *grpc.ClientConn) (bool, error) {
-			stream, err := hostv1.NewHostClient(connect("host.sock")).Ping(ctx, &hostv1.PingRequest{Destination: "203.0.113.77", Count: 1})
+			stream, err := hostv1.NewHostClient(connect("host.sock")).Ping(ctx, &hostv1.PingRequest{Destination: "100.64.99.77", Count: 1})
 			for err == nil {
 				var m *hostv1.PingResponse
 				if m, err = stream.Recv(); m.GetSummary() != nil {

@@ -183,6 +183,12 @@ func (m *Manager) Commit(ctx context.Context) error {
 	return err
 }
 
+// Abort drops what is pending, or takes back what is applied.
+func (m *Manager) Abort(ctx context.Context) error {
+	_, err := m.packages.Abort(ctx, &pkgv1.AbortRequest{}, grpc.WaitForReady(true))
+	return err
+}
+
 // Show returns everything that the package manager knows.
 func (m *Manager) Show(ctx context.Context) (*pkgv1.ShowResponse, error) {
 	return m.packages.Show(ctx, &pkgv1.ShowRequest{}, grpc.WaitForReady(true))
