@@ -26,6 +26,7 @@ func TestConfiguredDeviceForwards(t *testing.T) {
 
 // The demo fails if a packet or a call is lost, so that it is a test as well.
 func TestDemo(t *testing.T) {
+	packages(t)
 	out := &log{t: t}
 	err := demo.Run(t.Context(), demo.Options{Build: build, Out: out, Rate: demo.Rate})
 	if err != nil {
@@ -34,6 +35,7 @@ func TestDemo(t *testing.T) {
 }
 
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
+	packages(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	// The third line is written when the device stands and is being configured.
 	err := demo.Run(ctx, demo.Options{Build: build, Out: &trigger{after: 20, fire: cancel}, Rate: demo.Rate})

@@ -235,7 +235,7 @@ func TestUpFromAClosedTree(t *testing.T) {
 	if err := os.Mkdir(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"bin", "generation"} {
+	for _, part := range []string{"bin", "generation", "trees"} {
 		if err := os.CopyFS(filepath.Join(closed, part), os.DirFS(filepath.Join(build, part))); err != nil {
 			t.Fatal(err)
 		}

@@ -94,14 +94,40 @@ func (p place) prepare(generation string) (string, error) {
 		return generation, nil
 	}
 	copied := filepath.Join(p.home, "generation")
-	if err := os.CopyFS(copied, os.DirFS(generation)); err != nil {
+	if err := copyGeneration(generation, copied); err != nil {
 		return "", fmt.Errorf("copy the generation to where components can run it: %w", err)
 	}
-	return copied, filepath.WalkDir(copied, func(path string, entry fs.DirEntry, err error) error {
+	return copied, nil
+}
+
+// copyGeneration copies every component's tree, also one that the generation only links to.
+func copyGeneration(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		tree, err := filepath.EvalSymlinks(filepath.Join(from, entry.Name()))
+		if err == nil {
+			err = copyTree(tree, filepath.Join(to, entry.Name()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyTree copies files with their modes, whatever the umask.
+func copyTree(from, to string) error {
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	return filepath.WalkDir(to, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		info, err := os.Stat(filepath.Join(generation, path[len(copied):]))
+		info, err := os.Stat(filepath.Join(from, path[len(to):]))
 		if err != nil {
 			return err
 		}
