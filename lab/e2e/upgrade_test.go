@@ -107,7 +107,7 @@ func TestCommitTimerRunsOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if now.GetCommittedGeneration() != 1 || !strings.Contains(now.GetCurrent().GetReason(), "timer") {
+	if now.GetCommittedGeneration() != 1 || !strings.Contains(now.GetCurrent().GetReason(), "not committed within") {
 		t.Errorf("generation %d is committed; the operation's reason is %q", now.GetCommittedGeneration(), now.GetCurrent().GetReason())
 	}
 }

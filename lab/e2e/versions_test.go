@@ -59,7 +59,7 @@ func behaviours() []behaviour {
 		}},
 		{"config", func(ctx context.Context, connect func(string) *grpc.ClientConn) (bool, error) {
 			_, err := gnmi.NewGNMIClient(connect("gnmi.sock")).Get(ctx, &gnmi.GetRequest{
-				Path:      []*gnmi.Path{gpath.MustParse("/interfaces")},
+				Path:      []*gnmi.Path{gpath.MustParse("/interfaces/interface[name=ge0]/config")},
 				Extension: []*gnmi_ext.Extension{{Ext: &gnmi_ext.Extension_Depth{Depth: &gnmi_ext.Depth{Level: 1}}}},
 			})
 			if absent(err) {
@@ -86,7 +86,15 @@ func behaviours() []behaviour {
 			return false, err
 		}},
 		{"state", func(ctx context.Context, connect func(string) *grpc.ClientConn) (bool, error) {
-			answer, err := statev1.NewStateClient(connect("state.sock")).GetStatus(ctx, &statev1.GetStatusRequest{})
+			client := statev1.NewStateClient(connect("state.sock"))
+			watch, err := client.Watch(ctx, &statev1.WatchRequest{Table: "config.head"})
+			if err == nil {
+				_, err = watch.Recv()
+			}
+			if err != nil {
+				return false, err
+			}
+			answer, err := client.GetStatus(ctx, &statev1.GetStatusRequest{})
 			return answer.GetWatches() > 0, err
 		}},
 		{"pkgmgr", func(ctx context.Context, connect func(string) *grpc.ClientConn) (bool, error) {
