@@ -4,6 +4,7 @@
 package app_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	supervisorv1 "github.com/ashlar-nos/ashlar/proto/gen/ashlar/supervisor/v1"
+	"github.com/ashlar-nos/ashlar/services/kit/manifest"
 )
 
 // supervisorTree puts a program of the supervisor into the device's store and returns its digest and tree. Without a
@@ -209,7 +211,11 @@ func TestGuardGoesBack(t *testing.T) {
 	d.startReady()
 	before := d.get("one")
 	stop := d.traffic("one", "pid")
-	digest, tree := d.supervisorTree("d", `if [ "$1" = check ]; then echo "ashlard 1.0.0 (supervisor)"; exit 0; fi; exit 1`)
+	own, err := manifest.Load("../../ashlard/component.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, tree := d.supervisorTree("d", fmt.Sprintf(`if [ "$1" = check ]; then echo "ashlard %s (supervisor)"; exit 0; fi; exit 1`, own.Version))
 	first := d.command.Process.Pid
 	began := time.Now()
 	d.replaceSupervisor(digest, tree)

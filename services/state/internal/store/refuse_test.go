@@ -224,7 +224,13 @@ func TestFullDatabaseRefusesRowsAndRecovers(t *testing.T) {
 	if err := s.tidy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := write(i); err != nil {
+	// The engine tells its new size a moment after it was made smaller.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if err = write(i); err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
 		t.Errorf("after deleting: %v", err)
 	}
 }
